@@ -1,0 +1,298 @@
+"""The catalogue: packaged tables, with a user's own entries over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gigawatt.catalog._accelerators import Accelerator, accelerator_from_row, accelerator_from_spec
+from gigawatt.catalog._models import ModelEntry, model_from_row, model_from_spec
+from gigawatt.catalog._tables import Row, number, packaged_rows, si_units, sourced
+from gigawatt.documents import Document, read_document
+from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.evidence import Sourced
+from gigawatt.quantity import QuantityError, parse_quantity
+
+KINDS = ("accelerators", "models", "facts", "prices", "cases")
+_KIND_OF_GRADE = {"measured": "measured", "stated": "stated", "derived": "derived", "estimate": "estimate", "given": "given"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything the planner knows about the world. Look-ups accept the exact name, another case, or an alias."""
+
+    accelerators: Mapping[str, Accelerator]
+    models: Mapping[str, ModelEntry]
+    facts: Mapping[str, tuple[Sourced, ...]] = field(repr=False)
+    aliases: Mapping[tuple[str, str], str] = field(repr=False)
+
+    @property
+    def accelerator_names(self) -> tuple[str, ...]:
+        """Names of all accelerators."""
+        return tuple(self.accelerators)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names of all models."""
+        return tuple(self.models)
+
+    @property
+    def fact_keys(self) -> tuple[str, ...]:
+        """Keys of all dated facts and assumptions."""
+        return tuple(self.facts)
+
+    def accelerator(self, name: str, place: str = "", path: str = "") -> Accelerator:
+        """Return the accelerator called `name`. Raises InputError (with `place` and `path`) where there is none."""
+        return self.accelerators[self._resolve("accelerator", name, self.accelerator_names, place, path)]
+
+    def model_entry(self, name: str, place: str = "", path: str = "") -> ModelEntry:
+        """Return the model called `name`. Raises InputError (with `place` and `path`) where there is none."""
+        return self.models[self._resolve("model", name, self.model_names, place, path)]
+
+    def fact(self, key: str, date: str | None = None) -> Sourced:
+        """Return the fact of that key as it was known at `date` (its latest row not after it; the latest of all by default).
+
+        Where every row is later than `date`, the earliest is taken. Raises InputError for an unknown key.
+        """
+        if key not in self.facts:
+            raise InputError(Problem(message="the catalogue has no such fact", found=repr(key), nearest=nearest_name(key, self.fact_keys)))
+        rows = self.facts[key]
+        known = [row for row in rows if date is None or sortable_date(row.date) <= sortable_date(date, last=True)]
+        return known[-1] if known else rows[0]
+
+    def accelerator_price(self, accelerator: Accelerator, date: str | None = None) -> Sourced | None:
+        """Return USD per accelerator: the dated price series where there is one and a date is given, else the catalogue's range."""
+        series = {row["accelerator"]: row["key"] for row in packaged_rows("price_series.csv")}
+        key = series.get(accelerator.name)
+        if date is not None and key is not None and accelerator.price_usd is not None:
+            return self.fact(key, date)
+        return accelerator.price_usd
+
+    def listing(self, kind: str) -> list[dict[str, Any]]:
+        """Return the entries of a kind (one of KINDS), one short row of plain values each."""
+        return _LISTINGS[kind](self)
+
+    def describe(self, kind: str, name: str) -> dict[str, Any]:
+        """Return one entry with every number and its source. Raises InputError where there is no such entry."""
+        if kind == "accelerators":
+            return self.accelerator(name).to_dict()
+        if kind == "models":
+            return self.model_entry(name).to_dict()
+        if kind == "facts":
+            self.fact(name)
+            return {"name": name, "numbers": {f"{name} ({row.date or 'undated'})": row.to_dict() for row in self.facts[name]}}
+        rows = [row for row in self.listing(kind) if name.casefold() in str(list(row.values())).casefold()]
+        if not rows:
+            raise InputError(Problem(message=f"no entry of {kind} mentions {name!r}"))
+        return {"name": name, "rows": rows}
+
+    def _resolve(self, kind: str, name: str, names: Sequence[str], place: str, path: str) -> str:
+        folded = {known.casefold(): known for known in names}
+        alias = self.aliases.get((kind, name.casefold()), name)
+        found = folded.get(name.casefold()) or folded.get(alias.casefold())
+        if found is not None:
+            return found
+        spelled = {known: known for known in names} | {a: target for (k, a), target in self.aliases.items() if k == kind}
+        near = nearest_name(name, list(spelled))
+        raise InputError(
+            Problem(
+                message=f"the catalogue has no {kind} of this name", location=place, path=path, found=repr(name),
+                allowed=f"a name that `gigawatt catalog {kind}s` lists", nearest=spelled.get(near, near),
+            )  # fmt: skip
+        )
+
+
+def load_catalog(overlays: Sequence[Path] = ()) -> Catalog:
+    """Return the packaged catalogue with `overlays` (YAML files or folders of them) laid over it, later ones winning.
+
+    Raises InputError with file:line for an overlay that cannot be read or has unknown fields.
+    """
+    if not overlays:
+        return _packaged()
+    base = _packaged()
+    accelerators, models, facts = dict(base.accelerators), dict(base.models), dict(base.facts)
+    for path in _files(overlays):
+        _overlay(read_document(path), base, accelerators, models, facts)
+    return Catalog(accelerators=accelerators, models=models, facts=facts, aliases=base.aliases)
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> Catalog:
+    accelerators = {row["name"]: accelerator_from_row(row) for row in packaged_rows("accelerators.csv")}
+    models = {row["name"]: model_from_row(row) for row in packaged_rows("models.csv")}
+    facts: dict[str, list[Sourced]] = {}
+    for table in ("economics.csv", "assumptions.csv"):
+        for row in packaged_rows(table):
+            fact = fact_from_row(row, table)
+            if fact is not None:
+                facts.setdefault(row["key"], []).append(fact)
+    ordered = {key: tuple(sorted(rows, key=lambda row: sortable_date(row.date))) for key, rows in facts.items()}
+    aliases = {(row["kind"], row["alias"].casefold()): row["name"] for row in packaged_rows("aliases.csv")}
+    return Catalog(accelerators=accelerators, models=models, facts=ordered, aliases=aliases)
+
+
+def fact_from_row(row: Row, place: str) -> Sourced | None:
+    """Return the fact of one row of economics.csv in SI units; None where the row has no number. Raises InputError for an unknown unit."""
+    units = si_units()
+    if row["unit"] not in units:
+        raise InputError(Problem(message="this unit is not in units.csv", location=place, path=row["key"], found=repr(row["unit"])))
+    unit, factor = units[row["unit"]]
+    return sourced(
+        number(row["value_mid"], place, "value_mid"), low=number(row["value_low"], place, "value_low"),
+        high=number(row["value_high"], place, "value_high"), kind=row["kind"], unit=unit, factor=factor, source=row["source"],
+        date=row["date"], label=row["key"], note=row["notes"],
+    )  # fmt: skip
+
+
+def sortable_date(text: str, last: bool = False) -> str:
+    """Return a date, month, quarter ("2025-Q2", "FY26Q1"), year or range as text that sorts by its end; "" sorts first.
+
+    `last` fills what is missing with the end of the period, so that "2024" as a question covers all of 2024.
+    """
+    text = text.strip()
+    if not text:
+        return "9999" if last else ""
+    if text.startswith("FY") and "Q" in text:
+        return f"20{text[2:4]}-{int(text[5]) * 3:02d}"
+    if "Q" in text:
+        year, quarter = text.split("-Q")
+        return f"{year}-{int(quarter) * 3:02d}"
+    parts = text.split("-")
+    if len(parts) == 2 and len(parts[1]) == 4:
+        parts = [parts[1]]
+    return "-".join(parts) + ("-99" * (3 - len(parts)) if last else "")
+
+
+def _files(overlays: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in overlays:
+        inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(Problem(message="this folder holds no YAML file", location=str(path), allowed="*.yaml with accelerators, models or facts"))
+        found += inside
+    return found
+
+
+def _overlay(
+    document: Document,
+    base: Catalog,
+    accelerators: dict[str, Accelerator],
+    models: dict[str, ModelEntry],
+    facts: dict[str, tuple[Sourced, ...]],
+) -> None:
+    problems: list[Problem] = []
+    sections = ("accelerators", "models", "facts")
+    for section, entries in document.data.items():
+        if section not in sections or not isinstance(entries, dict):
+            message = "unknown section of an overlay" if section not in sections else "a mapping of names is needed"
+            problems.append(
+                Problem(message=message, location=document.place(section), path=section, allowed=", ".join(sections), nearest=nearest_name(section, sections))
+            )
+            continue
+        for name, spec in entries.items():
+            path = f"{section}.{name}"
+            try:
+                if not isinstance(spec, dict):
+                    raise InputError(Problem(message="a mapping of fields is needed", location=document.place(path), path=path, found=repr(spec)))
+                known = Catalog(accelerators=accelerators, models=models, facts=facts, aliases=base.aliases)
+                if section == "accelerators":
+                    start = known.accelerator(spec["base"], document.place(path), f"{path}.base") if "base" in spec else accelerators.get(name)
+                    accelerators[name] = accelerator_from_spec({**spec, "name": name}, document.place(path), path, start)
+                elif section == "models":
+                    origin = known.model_entry(spec["base"], document.place(path), f"{path}.base") if "base" in spec else models.get(name)
+                    models[name] = model_from_spec({**spec, "name": name}, document.place(path), path, origin)
+                else:
+                    facts[name] = (_fact(spec, document, path, facts.get(name)),)
+            except InputError as error:
+                problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[Sourced, ...] | None) -> Sourced:
+    allowed = ("best", "low", "high", "unit", "grade", "source", "date", "note")
+    for key in spec:
+        if key not in allowed:
+            raise InputError(
+                Problem(message="unknown field", location=document.place(f"{path}.{key}"), path=f"{path}.{key}", allowed=", ".join(allowed), nearest=nearest_name(key, allowed))
+            )
+    if "best" not in spec:
+        raise InputError(Problem(message="a fact needs its best value", location=document.place(path), path=f"{path}.best"))
+    unit = str(spec.get("unit", known[-1].unit if known else ""))
+    values: dict[str, float | None] = {}
+    for key in ("best", "low", "high"):
+        try:
+            values[key] = parse_quantity(spec[key], unit) if key in spec else None
+        except QuantityError as error:
+            raise InputError(
+                Problem(message=error.message, location=document.place(f"{path}.{key}"), path=f"{path}.{key}", found=error.found, allowed=error.allowed)
+            ) from None
+    grade = str(spec.get("grade", "stated"))
+    if grade not in _KIND_OF_GRADE:
+        raise InputError(
+            Problem(message="unknown grade", location=document.place(f"{path}.grade"), path=f"{path}.grade", found=repr(grade), allowed=", ".join(_KIND_OF_GRADE), nearest=nearest_name(grade, list(_KIND_OF_GRADE)))
+        )
+    result = sourced(
+        values["best"], low=values["low"], high=values["high"], kind=_KIND_OF_GRADE[grade], unit=unit,
+        source=str(spec.get("source", document.name)), date=str(spec.get("date", "")), label=path.partition(".")[2], note=str(spec.get("note", "")),
+    )  # fmt: skip
+    assert result is not None
+    return result
+
+
+def _accelerator_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": a.name, "vendor": a.vendor, "year": a.year, "bf16_flop_per_s": _best(a.flop_per_s.get("bf16")),
+            "fp8_flop_per_s": _best(a.flop_per_s.get("fp8")), "memory_bytes": _best(a.memory_bytes),
+            "memory_bytes_per_s": _best(a.memory_bytes_per_s), "scale_up_bytes_per_s": _best(a.scale_up_bytes_per_s),
+            "scale_up_domain": a.scale_up_domain, "tdp_w": _best(a.tdp_w), "price_usd": _best(a.price_usd),
+        }
+        for a in catalog.accelerators.values()
+    ]  # fmt: skip
+
+
+def _model_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": m.name, "release": m.release, "type": m.type, "layers": m.architecture.get("layers"),
+            "hidden": m.architecture.get("hidden"), "experts": m.architecture.get("experts"),
+            "parameters_total": _best(m.parameters_total), "parameters_active": _best(m.parameters_active),
+            "training_tokens": _best(m.training_tokens),
+        }
+        for m in catalog.models.values()
+    ]  # fmt: skip
+
+
+def _fact_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "best": row.best, "low": row.low, "high": row.high, "unit": row.unit, "date": row.date, "grade": str(row.grade), "source": row.source}
+        for key, rows in catalog.facts.items()
+        for row in rows
+    ]
+
+
+def _price_rows(_: Catalog) -> list[dict[str, Any]]:
+    bought = [{"date": r["date"], "chip": r["chip"], "basis": "purchase", "usd": float(r["usd_per_chip"]), "source": r["source"]} for r in packaged_rows("purchase_prices.csv")]
+    rented = [
+        {"date": r["date"], "chip": r["chip"], "basis": f"rental per hour, {r['cloud']}", "usd": float(r["usd_per_chip_hour_on_demand"]), "source": r["source"]}
+        for r in packaged_rows("rental_prices.csv")
+        if r["usd_per_chip_hour_on_demand"]
+    ]
+    return sorted([*bought, *rented], key=lambda row: str(row["date"]))
+
+
+def _case_rows(_: Catalog) -> list[dict[str, Any]]:
+    return [dict(row) for row in packaged_rows("cases/memphis.csv")]
+
+
+def _best(value: Sourced | None) -> float | None:
+    return None if value is None else value.best
+
+
+_LISTINGS: Mapping[str, Callable[[Catalog], list[dict[str, Any]]]] = {
+    "accelerators": _accelerator_rows, "models": _model_rows, "facts": _fact_rows, "prices": _price_rows, "cases": _case_rows,
+}  # fmt: skip

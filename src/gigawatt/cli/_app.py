@@ -1,0 +1,255 @@
+"""The commands. Each one is wiring: load, compute, show."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gigawatt._version import __version__
+from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="gigawatt",
+    help="Plan AI factories from chip to grid to token.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+validate_app = typer.Typer(help="Compare predictions with published measurements.", no_args_is_help=True)
+app.add_typer(validate_app, name="validate")
+
+ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override any field, e.g. --set 'site.grid_limit=300 MW'. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+EXIT_INFEASIBLE = 1
+EXIT_FAULT = 70
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # read by main()
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file or folder to write. [default: the current folder]", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan the whole line: chips, power, time and money; say what stops it and what relieving that is worth.
+
+    Prints a summary and writes a self-contained HTML report. With --json the report is written only where --out asks for it.
+    """
+    from gigawatt.planning import plan_scenario
+    from gigawatt.scenario import load_scenario
+
+    question = load_scenario(scenario, overrides or ())
+    target = None if as_json and out is None else _report_path(scenario, out)
+    with _working("planning"):
+        result = plan_scenario(question)
+    data = result.to_dict()
+    if target is not None:
+        from gigawatt.report import write_html
+
+        write_html(data, target)
+    if as_json:
+        _print_json(data)
+    else:
+        from gigawatt.report import print_plan
+
+        print_plan(data, _console(), report=str(target))
+    if not result.feasible:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
+@app.command()
+def explain(
+    scenario: ScenarioFile,
+    path: Annotated[str, typer.Argument(help="An output or assumption of the plan, e.g. power.facility. '*' lists them.")],
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the tree of how a number of the plan came about, down to sourced inputs."""
+    from gigawatt.planning import explain as explain_output
+    from gigawatt.planning import plan_scenario
+    from gigawatt.report import print_explanation, print_paths
+    from gigawatt.scenario import load_scenario
+
+    question = load_scenario(scenario, overrides or ())
+    with _working("planning"):
+        result = plan_scenario(question)
+    if path == "*":
+        listing = [
+            {"path": name, "label": output.label, "value": output.value, "unit": output.unit}
+            for name, output in result.outputs.items()
+        ]
+        _print_json(listing) if as_json else print_paths(listing, _console())
+        return
+    tree = explain_output(result, path)
+    _print_json(tree) if as_json else print_explanation(tree, _console())
+
+
+@app.command()
+def catalog(
+    kind: Annotated[str | None, typer.Argument(help="accelerators, models, facts, prices or cases.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One entry, shown with the source of each number.")] = None,
+    overlay: Annotated[list[Path] | None, typer.Option("--overlay", help="A file or folder that adds or overrides entries.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List and show the accelerators, models, prices and facts that the planner knows, with their sources."""
+    from gigawatt.catalog import KINDS, load_catalog
+    from gigawatt.report import print_entry, print_listing
+
+    known = load_catalog(tuple(overlay or ()))
+    if kind is None:
+        counts: list[dict[str, Any]] = [{"kind": k, "entries": len(known.listing(k))} for k in KINDS]
+        _print_json(counts) if as_json else print_listing("catalog", counts, _console())
+        return
+    if kind not in KINDS:
+        raise InputError(
+            Problem(message=f"there is no catalogue of {kind!r}", allowed=", ".join(KINDS), nearest=nearest_name(kind, KINDS))
+        )
+    if name is None:
+        rows = known.listing(kind)
+        _print_json(rows) if as_json else print_listing(kind, rows, _console())
+        return
+    entry = known.describe(kind, name)
+    _print_json(entry) if as_json else print_entry(entry, _console())
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(help="scenario (for editors) or plan (what `plan --json` prints).")] = "scenario",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of standard output.")] = None,
+) -> None:
+    """Print the JSON Schema of a scenario file or of a plan."""
+    if what == "scenario":
+        from gigawatt.scenario import scenario_schema as make
+    elif what == "plan":
+        from gigawatt.report import plan_schema as make
+    else:
+        raise InputError(
+            Problem(message=f"there is no schema of {what!r}", allowed="scenario, plan", nearest=nearest_name(what, ("scenario", "plan")))
+        )
+    if out is None:
+        _print_json(make())
+        return
+    from gigawatt.report import write_atomically
+
+    write_atomically(out, json.dumps(make(), indent=2) + "\n")
+    typer.echo(f"wrote {out}", err=True)
+
+
+@validate_app.command("training")
+def validate_training(
+    data: Annotated[Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every published training measurement and print the residuals by group."""
+    from gigawatt.report import print_residuals
+    from gigawatt.validation import validate_training as run
+
+    with _working("predicting"):
+        result = run(data)
+    _print_json(result) if as_json else print_residuals(result, _console())
+
+
+@validate_app.command("cases")
+def validate_cases(
+    path: Annotated[Path | None, typer.Argument(help="A case file or a folder of them. [default: the packaged cases]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan the cases and compare with the published facts of power, failures, cost and schedule."""
+    from gigawatt.report import print_cases
+    from gigawatt.validation import validate_cases as run
+
+    with _working("planning the cases"):
+        result = run(path)
+    _print_json(result) if as_json else print_cases(result, _console())
+
+
+def main() -> None:
+    """Run the command line; turn every deliberate error into one clear message and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except GigawattError as error:
+        if "--debug" in sys.argv:
+            raise
+        _print_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(
+            f"gigawatt {__version__} failed; this is a fault of the program, not of the input.\n"
+            f"  {type(error).__name__}: {error}\nRun the same command as `gigawatt --debug ...` for the traceback.",
+            err=True,
+        )
+        sys.exit(EXIT_FAULT)
+
+
+def _print_error(error: GigawattError) -> None:
+    problems = error.problems if isinstance(error, InputError) else ()
+    if len(problems) > 1:
+        typer.echo(f"{len(problems)} problems:", err=True)
+    heading = "infeasible: " if error.exit_code == EXIT_INFEASIBLE else "error: "
+    for line in [str(problem) for problem in problems] or [str(error)]:
+        typer.echo(heading + line, err=True)
+
+
+def _report_path(scenario: Path, out: Path | None) -> Path:
+    """Return the HTML file to write; raises OutputError before the work when its folder cannot take it."""
+    import os
+
+    target = Path.cwd() if out is None else out
+    if target.suffix.lower() not in (".html", ".htm"):
+        target = target / f"{scenario.stem}.html"
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK) or target.is_dir():
+        raise OutputError(f"cannot write {target}: no permission, or a folder of that name stands there")
+    return target
+
+
+def _print_json(data: Any) -> None:
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _working(what: str) -> Any:
+    """Return a spinner on stderr for a person who waits; nothing where no person watches."""
+    from contextlib import nullcontext
+
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(f"{what} ...")
