@@ -4,7 +4,7 @@ Text and foreign units are parsed here and in `scenario` only; what leaves is in
 """
 
 from gigawatt.catalog._accelerators import Accelerator, accelerator_from_spec
-from gigawatt.catalog._catalog import KINDS, Catalog, load_catalog
+from gigawatt.catalog._catalog import KINDS, Catalog, load_catalog, sourced_table
 from gigawatt.catalog._huggingface import model_from_config
 from gigawatt.catalog._models import ModelEntry, model_from_spec
 
@@ -17,4 +17,5 @@ __all__ = [
     "load_catalog",
     "model_from_config",
     "model_from_spec",
+    "sourced_table",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +148,13 @@ def fact_from_row(row: Row, place: str) -> Sourced | None:
         high=number(row["value_high"], place, "value_high"), kind=row["kind"], unit=unit, factor=factor, source=row["source"],
         date=row["date"], label=row["key"], note=row["notes"],
     )  # fmt: skip
+
+
+def sourced_table(package: str, path: str) -> dict[str, Sourced]:
+    """Return a packaged table with the columns of economics.csv as sourced numbers by key (the last row of a key wins)."""
+    text = files(package).joinpath(*path.split("/")).read_text(encoding="utf-8")
+    facts = {row["key"]: fact_from_row(row, path) for row in csv.DictReader(io.StringIO(text))}
+    return {key: fact for key, fact in facts.items() if fact is not None}
 
 
 def sortable_date(text: str, last: bool = False) -> str:

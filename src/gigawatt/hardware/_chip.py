@@ -1,0 +1,184 @@
+"""What an accelerator can do: a roofline with measured kernel efficiencies (docs/science.md 2).
+
+    t = launch + max(FLOP / (compute * peak), bytes / (memory * bandwidth))
+
+`compute` and `memory` belong to a chip, a kernel family and a number format; they are fitted to measured operator times where there are any and
+transferred from measured chips otherwise (`calibrated` says which).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigawatt.catalog import Accelerator
+from gigawatt.errors import InputError, Problem
+from gigawatt.evidence import Grade, Sourced
+
+Array = NDArray[np.float64]
+# A best-case matrix product is above what a mix of shapes reaches: 0.73-0.96 of it on the chips where both are known.
+BEST_CASE_TO_TYPICAL = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelEfficiency:
+    """Shares of the dense peak and of the memory bandwidth that a kernel family reaches, and its fixed time per launch (s)."""
+
+    compute: float
+    memory: float
+    launch_s: float
+    calibrated: bool
+    median_error: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """An accelerator as plain SI floats: dense peaks by dtype, memory, and the efficiency of each kernel family.
+
+    `inputs` are the sourced numbers that it was made from, by path below the accelerator.
+    """
+
+    name: str
+    flop_per_s: Mapping[str, float]
+    memory_bytes: float
+    memory_bytes_per_s: float
+    kernels: Mapping[tuple[str, str], KernelEfficiency]
+    calibrated: bool
+    inputs: Mapping[str, Sourced]
+
+    def peak(self, dtype: str) -> float:
+        """Return the dense peak of a number format, FLOP/s. Raises InputError listing what the chip has."""
+        if dtype not in self.flop_per_s:
+            raise InputError(
+                Problem(
+                    message=f"{self.name} has no {dtype} arithmetic", path="training.precision", found=dtype,
+                    allowed=", ".join(self.flop_per_s),
+                )  # fmt: skip
+            )
+        return self.flop_per_s[dtype]
+
+    def kernel(self, family: str, dtype: str) -> KernelEfficiency:
+        """Return the efficiency of a kernel family in a number format."""
+        return self.kernels.get((family, dtype)) or self.kernels[family, "*"]
+
+    def slower_by(self, factor: float) -> Chip:
+        """Return the same chip with every kernel `factor` times as slow (for what-if and error propagation)."""
+        kernels = {
+            key: replace(k, compute=k.compute / factor, memory=k.memory / factor, launch_s=k.launch_s * factor)
+            for key, k in self.kernels.items()
+        }
+        return replace(self, kernels=kernels)
+
+
+@lru_cache(maxsize=1)
+def _rows() -> tuple[dict[str, str], ...]:
+    text = files("gigawatt.hardware").joinpath("data", "kernel_efficiency.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(io.StringIO(text)))
+
+
+def _efficiency(row: Mapping[str, str], fallback: KernelEfficiency | None = None) -> KernelEfficiency:
+    launch = row["launch_s"]
+    return KernelEfficiency(
+        compute=float(row["compute"]), memory=float(row["memory"]),
+        launch_s=float(launch) if launch else (fallback.launch_s if fallback else 0.0),
+        calibrated=row["chip"] != "*", median_error=float(row["median_error"]), source=row["source"],
+    )  # fmt: skip
+
+
+def chip_of(accelerator: Accelerator) -> Chip:
+    """Return the roofline of an accelerator, kernel efficiencies from the packaged table.
+
+    Raises InputError naming what the catalogue lacks (peaks, memory size, memory bandwidth).
+    """
+    needed = {
+        "a dense bf16 or fp16 peak": accelerator.flop_per_s.get("bf16") or accelerator.flop_per_s.get("fp16"),
+        "memory": accelerator.memory_bytes,
+        "memory_bandwidth": accelerator.memory_bytes_per_s,
+    }
+    absent = [name for name, value in needed.items() if value is None]
+    if absent:
+        raise InputError(
+            Problem(
+                message=f"the catalogue does not know {' and '.join(absent)} of {accelerator.name!r}", path="fleet.accelerators",
+                allowed="give the missing fields inline: {base: name, memory: 80 GB, memory_bandwidth: 3.35 TB/s, bf16: 989 TFLOP/s}",
+            )  # fmt: skip
+        )
+    assert accelerator.memory_bytes is not None
+    assert accelerator.memory_bytes_per_s is not None
+    kernels = _kernels(accelerator)
+    return Chip(
+        name=accelerator.name,
+        flop_per_s={dtype: rate.best for dtype, rate in accelerator.flop_per_s.items()},
+        memory_bytes=accelerator.memory_bytes.best,
+        memory_bytes_per_s=accelerator.memory_bytes_per_s.best,
+        kernels=kernels,
+        calibrated=any(k.calibrated for (family, _), k in kernels.items() if family == "matmul"),
+        inputs=accelerator.numbers() | _kernel_facts(accelerator.name, kernels),
+    )
+
+
+def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency]:
+    generic = {row["family"]: _efficiency(row) for row in _rows() if row["chip"] == "*"}
+    own = {(row["family"], row["dtype"]): _efficiency(row) for row in _rows() if row["chip"] == accelerator.name}
+    kernels: dict[tuple[str, str], KernelEfficiency] = {
+        ("matmul", "*"): generic["matmul"], ("attention", "*"): generic["attention"], ("vector", "*"): generic["vector"],
+    }  # fmt: skip
+    for dtype, best in accelerator.measured_flop_per_s.items():
+        if dtype in accelerator.flop_per_s:
+            share = min(generic["matmul"].compute, BEST_CASE_TO_TYPICAL * best.best / accelerator.flop_per_s[dtype].best)
+            kernels["matmul", dtype] = replace(generic["matmul"], compute=share, source=f"{best.source}; {generic['matmul'].source}")
+    kernels |= own
+    share = generic["grouped_matmul"].compute
+    for (family, dtype), kernel in list(kernels.items()):
+        if family == "matmul":
+            kernels["grouped_matmul", dtype] = replace(kernel, compute=kernel.compute * share, median_error=generic["grouped_matmul"].median_error)
+    return kernels
+
+
+def _kernel_facts(name: str, kernels: Mapping[tuple[str, str], KernelEfficiency]) -> dict[str, Sourced]:
+    """Return the efficiencies as sourced numbers, "kernel.matmul.bf16" and so on; the range is the median error of the fit."""
+    facts = {}
+    for (family, dtype), kernel in kernels.items():
+        best = kernel.memory if family == "vector" else kernel.compute
+        facts[f"kernel.{family}.{dtype}"] = Sourced(
+            best=best, low=best * (1 - kernel.median_error), high=min(1.0, best * (1 + kernel.median_error)),
+            grade=Grade.MEASURED if kernel.calibrated else Grade.ESTIMATE, source=kernel.source,
+            label=f"{name}: share of {'bandwidth' if family == 'vector' else 'peak'} in {family.replace('_', ' ')} ({dtype})",
+        )  # fmt: skip
+    return facts
+
+
+def operation_seconds(chip: Chip, *, family: str, dtype: str, flop: Array, bytes_moved: Array) -> Array:
+    """Return the time of an operation, seconds, same shape as its arguments (C,).
+
+    `family` is matmul, grouped_matmul, attention or vector; `flop` and `bytes_moved` are totals of the operation on one chip. Never below the roofline
+    max(FLOP / peak, bytes / bandwidth). Williams, Waterman, Patterson, CACM 52(4), 2009. Raises InputError for a dtype that the chip lacks.
+    """
+    kernel = chip.kernel(family, dtype)
+    moving = bytes_moved / (kernel.memory * chip.memory_bytes_per_s)
+    if family == "vector":
+        return np.asarray(kernel.launch_s + moving)
+    computing = flop / (kernel.compute * chip.peak(dtype))
+    return np.asarray(kernel.launch_s + np.maximum(computing, moving))
+
+
+def critical_batch(flop_per_s: float, memory_bytes_per_s: float, weight_bytes: float) -> float:
+    """Return the tokens from which a weight product is bound by computing, F*e/(2*BW) (docs/science.md 2.3).
+
+    TPU v5e in bf16 (197e12 FLOP/s, 8.2e11 B/s): 240.
+    """
+    return flop_per_s * weight_bytes / (2.0 * memory_bytes_per_s)
+
+
+def wave_efficiency(rows: Array, columns: Array, tile_rows: int, tile_columns: int, processors: int) -> Array:
+    """Return the share of processors that work over all waves of tiles of a matrix product (docs/science.md 2.2)."""
+    tiles = np.ceil(np.asarray(rows) / tile_rows) * np.ceil(np.asarray(columns) / tile_columns)
+    return np.asarray(tiles / (processors * np.ceil(tiles / processors)))
