@@ -78,7 +78,7 @@ _MAGNITUDES = {
 }  # fmt: skip
 _WORDS = frozenset(word for word in _MAGNITUDES if len(word) > 1)
 _TEXT = re.compile(
-    r"^\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
     r"\s*(?:(?P<magnitude>k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
 )
 COUNT_UNITS = frozenset({"", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"})
@@ -112,7 +112,7 @@ def parse_quantity(text: str | int | float, unit: str) -> float:
     match = _TEXT.match(text)
     if match is None:
         raise QuantityError("not a quantity", found=repr(text), allowed=allowed)
-    number = float(match["number"].replace(",", "").replace("_", ""))
+    number = float(match["number"].replace(",", "").replace("_", "")) * (-1.0 if match["sign"] == "-" else 1.0)
     magnitude, rest = match["magnitude"], match["unit"]
     if magnitude in ("k", "M", "B", "T") and unit not in COUNT_UNITS:
         rest, magnitude = f"{magnitude}{rest}", None

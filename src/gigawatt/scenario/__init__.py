@@ -1,0 +1,30 @@
+"""The question: a YAML file with units, checked at the door. Past it everything is an SI float or a typed frozen object."""
+
+from gigawatt.scenario._fields import (
+    AcceleratorItem,
+    FinanceSection,
+    FleetSection,
+    NetworkSection,
+    ReliabilitySection,
+    ScenarioFields,
+    SiteSection,
+    StrategySection,
+    TrainingSection,
+)
+from gigawatt.scenario._load import Scenario, load_scenario, scenario_from_mapping, scenario_schema
+
+__all__ = [
+    "AcceleratorItem",
+    "FinanceSection",
+    "FleetSection",
+    "NetworkSection",
+    "ReliabilitySection",
+    "Scenario",
+    "ScenarioFields",
+    "SiteSection",
+    "StrategySection",
+    "TrainingSection",
+    "load_scenario",
+    "scenario_from_mapping",
+    "scenario_schema",
+]
