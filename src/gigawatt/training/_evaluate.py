@@ -265,7 +265,7 @@ class Evaluator:
         result["optimizer"] = updated * k.optimizer_traffic_bytes / streaming
         result["stragglers"] = sum(result.values(), np.zeros(())) * k.straggler_sigma * expected_maximum(c.accelerators)
         result["step overhead"] = np.full(len(c), k.step_overhead_s)
-        return {name: result[name] for name in STEP_PARTS}, pace
+        return {name: result[name] * job.model_error for name in STEP_PARTS}, pace
 
     def _data_parallel(
         self, c: Columns, owned: tuple[Array, Array], forward: Array, backward: Array, rounds: Array

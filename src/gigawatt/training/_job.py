@@ -14,7 +14,8 @@ class TrainingJob:
     """A model to train on up to `accelerators` equal chips of one fabric.
 
     `global_batch` counts sequences per step, `sequence` tokens per sequence. `optimizer_bytes_per_parameter` is the state beside weights and gradients (Adam with
-    fp32 master weights: 12, arXiv 1910.02054). Raises ValueError unless all counts are at least one.
+    fp32 master weights: 12, arXiv 1910.02054). `model_error` is measured over predicted step time, 1 unless the uncertainty of the model itself is
+    propagated. Raises ValueError unless all counts are at least one.
     """
 
     model: Transformer
@@ -26,6 +27,7 @@ class TrainingJob:
     precision: Precision = PRECISIONS["bf16"]
     optimizer_bytes_per_parameter: float = 12.0
     constants: Constants = field(default_factory=constants)
+    model_error: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.accelerators, self.global_batch, self.sequence) < 1:

@@ -148,7 +148,9 @@ def _timeline(columns: Columns, parts: Mapping[str, float], step: StepColumns) -
 
 
 _PART_INPUTS = {
-    "matrix products": ("{chip}.flop_per_s.{linear}", "{chip}.kernel.matmul.{linear}", "{chip}.memory_bytes_per_s"),
+    "matrix products": (
+        "{chip}.flop_per_s.{linear}", "{chip}.kernel.matmul.{linear}", "{chip}.memory_bytes_per_s", "training.model_error",
+    ),
     "attention": ("{chip}.flop_per_s.{attention}", "{chip}.kernel.attention.*"),
     "vector operations": ("{chip}.memory_bytes_per_s", "{chip}.kernel.vector.*"),
     "recompute": ("{chip}.flop_per_s.{linear}", "{chip}.kernel.matmul.{linear}", "{chip}.memory_bytes_per_s"),
