@@ -1,0 +1,115 @@
+"""Tables of the catalogue and of validation, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gigawatt.quantity import format_quantity
+
+_UNITS = {
+    "bf16_flop_per_s": "FLOP/s", "fp8_flop_per_s": "FLOP/s", "memory_bytes": "B", "memory_bytes_per_s": "B/s", "scale_up_bytes_per_s": "B/s",
+    "tdp_w": "W", "price_usd": "USD", "usd": "USD", "parameters_total": "", "parameters_active": "", "training_tokens": "token",
+}  # fmt: skip
+_HEADINGS = {
+    "bf16_flop_per_s": "bf16", "fp8_flop_per_s": "fp8", "memory_bytes": "memory", "memory_bytes_per_s": "bandwidth", "scale_up_bytes_per_s": "scale-up",
+    "scale_up_domain": "domain", "tdp_w": "power", "price_usd": "price", "parameters_total": "parameters", "parameters_active": "per token",
+    "training_tokens": "tokens", "usd": "price",
+}  # fmt: skip
+
+
+def print_listing(kind: str, rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the short rows of a kind of catalogue entry; units by column, a dash where the number is not known."""
+    if not rows:
+        console.print(f"no {kind}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = [name for name in rows[0] if name not in ("source", "low", "high")]
+    for name in names:
+        numeric = name in _UNITS or name in ("best", "layers", "hidden", "experts", "scale_up_domain", "entries")
+        table.add_column(_HEADINGS.get(name, name.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(name, row) for name in names))
+    console.print(table)
+
+
+def _cell(name: str, row: Mapping[str, Any]) -> str:
+    value = row[name]
+    if value is None or value == "":
+        return "-"
+    if name == "best":
+        return format_quantity(value, str(row["unit"]))
+    if name in _UNITS:
+        return format_quantity(value, _UNITS[name])
+    return f"{value:,}" if isinstance(value, int) and name not in ("year",) else str(value)
+
+
+def print_entry(entry: Mapping[str, Any], console: Console) -> None:
+    """Print one catalogue entry: its texts, then every number with range, grade, source and date."""
+    console.print(Text(str(entry.get("name", "")), style="bold"))
+    for name, value in entry.items():
+        if name not in ("name", "numbers", "architecture", "rows"):
+            console.print(f"{name.replace('_', ' ')}: {value}", soft_wrap=True)
+    if entry.get("architecture"):
+        console.print("architecture: " + ", ".join(f"{key} {value}" for key, value in entry["architecture"].items()), soft_wrap=True)
+    if entry.get("rows"):
+        print_listing("rows", entry["rows"], console)
+    if not entry.get("numbers"):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("number", "best", "low", "high", "grade", "source"):
+        table.add_column(heading, justify="right" if heading in ("best", "low", "high") else "left", overflow="fold")
+    for path, number in entry["numbers"].items():
+        shown = [format_quantity(number[key], number["unit"]) for key in ("best", "low", "high")]
+        table.add_row(path, *shown, number["grade"], f"{number['source']} {('(' + number['date'] + ')') if number['date'] else ''}".strip())
+    console.print(table)
+
+
+def print_residuals(result: Mapping[str, Any], console: Console) -> None:
+    """Print the residuals of `gigawatt validate training` by group, beside the one-constant baseline, and why rows were skipped."""
+    summary = result["summary"]
+    table = Table(box=None, pad_edge=False, header_style="dim", title="predicted over measured, absolute error", title_justify="left", title_style="bold")
+    for heading in ("group", "rows", "median", "90th pct", "bias", "one constant", "not predicted"):
+        table.add_column(heading, justify="left" if heading == "group" else "right")
+    baseline = summary.get("baseline", {}).get("by_group", {})
+    for name, group in [*summary["by_group"].items(), ("all", summary)]:
+        other = baseline.get(name) if name != "all" else summary.get("baseline")
+        table.add_row(
+            name, str(group["n"]), _percent(group["median_abs_error_pct"]), _percent(group["p90_abs_error_pct"]), _signed(group["bias_pct"]),
+            _percent(other["median_abs_error_pct"]) if other else "-", str(group.get("skipped", 0)),
+        )  # fmt: skip
+    console.print(table)
+    skipped = [row for row in result["rows"] if row["skipped"]]
+    for row in skipped:
+        console.print(Text(f"not predicted: {row['id']}: {row['skipped']}", style="yellow"))
+    console.print(f"{summary['n']} of {len(result['rows'])} rows predicted; bias is the median of predicted/measured - 1 (above zero: too fast)")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} %"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f} %"
+
+
+def print_cases(result: Mapping[str, Any], console: Console) -> None:
+    """Print the cases of `gigawatt validate cases`: published range, prediction, inside or not."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("case", "output", "published", "predicted", "off by", "inside"):
+        table.add_column(heading, justify="right" if heading in ("published", "predicted", "off by") else "left", overflow="fold")
+    for row in result["rows"]:
+        if row["skipped"]:
+            table.add_row(row["id"], row["output"], "-", "-", "-", Text(f"skipped: {row['skipped']}", style="yellow"))
+            continue
+        low, high, unit = row["published_low"], row["published_high"], row["unit"]
+        published = format_quantity(low, unit) if low == high else f"{format_quantity(low, unit)} .. {format_quantity(high, unit)}"
+        verdict = Text("input" if row["served_as_input"] else "yes" if row["inside"] else "no", style="green" if row["inside"] else "red")
+        table.add_row(row["id"], row["output"], published, format_quantity(row["predicted"], unit), f"{row['error_pct']:+.0f} %", verdict)
+    console.print(table)
+    summary = result["summary"]
+    console.print(f"{summary['inside']} of {summary['n']} published facts inside their tolerance; {summary['skipped']} skipped")

@@ -1,0 +1,132 @@
+"use strict";
+// Draws the charts of a saved plan. Everything shown was computed before; this file only places it.
+(() => {
+  const charts = JSON.parse(document.getElementById("chart-data").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  // Okabe and Ito's colours, readable with every kind of colour vision
+  const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#b8a200", "#7a5195", "#444f5a"];
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const labels = (rows, room) => ({
+    type: "category", inverse: true, data: rows.map((row) => row.label), axisTick: { show: false }, axisLine: { show: false },
+    axisLabel: { color: css("--ink"), width: room, overflow: "truncate", fontSize: 12 },
+  });
+  const values = (unit, extra) => ({
+    type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: css("--soft") },
+    axisLabel: { color: css("--soft"), hideOverlap: true }, splitLine: { lineStyle: { color: css("--line") } }, ...extra,
+  });
+  const room = (width) => Math.min(210, Math.max(110, width * 0.34));
+  const grid = (width, right) => ({ left: room(width) + 12, right: right ?? 70, top: 8, bottom: 44 });
+
+  const draw = {
+    bars: (chart, width) => ({
+      grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
+      series: [{
+        type: "bar", data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: palette[i % palette.length] } })), barMaxWidth: 18,
+        label: { show: true, position: "right", color: css("--ink"), formatter: (p) => chart.rows[p.dataIndex].text },
+      }],
+      tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}: ${chart.rows[p.dataIndex].text} (${chart.rows[p.dataIndex].share})` },
+    }),
+    waterfall: (chart, width) => {
+      let sum = 0;
+      const starts = chart.rows.map((row) => { const start = sum; sum += row.value; return start; });
+      const end = sum;
+      return {
+        grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { max: end * 1.001, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
+        series: [
+          { type: "bar", stack: "step", silent: true, itemStyle: { color: "transparent" }, data: starts, barMaxWidth: 18 },
+          {
+            type: "bar", stack: "step", barMaxWidth: 18,
+            data: chart.rows.map((row, i) => ({
+              value: row.value, itemStyle: { color: palette[i % palette.length] },
+              label: { show: true, position: starts[i] + row.value > 0.72 * end ? "left" : "right", color: css("--ink"), formatter: row.text },
+            })),
+          },
+        ],
+        tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}: ${chart.rows[p.dataIndex].text} (${chart.rows[p.dataIndex].share})` },
+      };
+    },
+    stack: (chart) => ({
+      grid: { left: 8, right: 16, top: 86, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+      yAxis: { type: "category", data: [""], axisTick: { show: false }, axisLine: { show: false } },
+      xAxis: values(chart.unit, { max: chart.rows.reduce((sum, row) => sum + row.value, 0), axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
+      series: chart.rows.map((row, i) => ({
+        name: row.label, type: "bar", stack: "all", barWidth: 34, data: [row.value],
+        itemStyle: row.label === "free" ? { color: "transparent", borderColor: css("--soft"), borderType: "dashed" } : { color: palette[i % palette.length], borderColor: css("--paper"), borderWidth: 1 },
+        label: { show: parseFloat(row.share) > 11, formatter: row.text, color: row.label === "free" ? css("--ink") : "#fff", textBorderColor: row.label === "free" ? "transparent" : "#333", textBorderWidth: 2 },
+      })),
+      tooltip: { formatter: (p) => `${chart.rows[p.seriesIndex].label}: ${chart.rows[p.seriesIndex].text} (${chart.rows[p.seriesIndex].share})` },
+    }),
+    tornado: (chart, width) => {
+      const bar = (key, color) => ({
+        type: "bar", stack: key, barMaxWidth: 16, barGap: "-100%", itemStyle: { color },
+        name: key === "low" ? "at the low end of the assumption" : "at the high end of the assumption",
+        data: chart.rows.map((row) => row[key] - chart.base),
+      });
+      const all = chart.rows.flatMap((row) => [row.low, row.high, chart.base]);
+      const format = (v) => String(Number((v + chart.base).toPrecision(3)));
+      return {
+        grid: { ...grid(width, 24), bottom: 66 }, legend: { bottom: 0, textStyle: { color: css("--ink"), fontSize: 11 }, itemWidth: 14, itemHeight: 10 },
+        yAxis: labels(chart.rows, room(width)),
+        xAxis: values(chart.unit, { min: Math.min(...all) - chart.base, max: Math.max(...all) - chart.base, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: format } }),
+        series: [bar("low", palette[0]), bar("high", palette[1])],
+        tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}<br>${chart.rows[p.dataIndex].low_text}<br>${chart.rows[p.dataIndex].high_text}` },
+      };
+    },
+    timeline: (chart, width) => {
+      const names = [...new Set(chart.rows.map((row) => row.label))];
+      const end = Math.max(...chart.rows.map((row) => row.end));
+      return {
+        grid: { left: 96, right: 20, top: 44, bottom: 44 },
+        legend: { top: 0, left: 0, type: "scroll", data: names, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+        yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: css("--ink") }, axisLine: { show: false } },
+        xAxis: values(chart.unit, { min: 0, max: end, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
+        series: names.map((name, i) => ({
+          name, type: "custom", itemStyle: { color: palette[i % palette.length] }, encode: { x: [1, 2], y: 0 },
+          data: chart.rows.filter((row) => row.label === name).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text })),
+          renderItem: (params, api) => {
+            const from = api.coord([api.value(1), api.value(0)]), to = api.coord([api.value(2), api.value(0)]);
+            const height = Math.min(24, api.size([0, 1])[1] * 0.62);
+            const wide = Math.max(to[0] - from[0], 1);
+            return {
+              type: "rect", shape: { x: from[0], y: from[1] - height / 2, width: wide, height },
+              style: { fill: palette[i % palette.length], stroke: css("--paper"), lineWidth: wide > 4 ? 1 : 0 },
+              textContent: wide > 9 * name.length ? { style: { text: name, fill: "#fff", stroke: "#333", lineWidth: 2, fontSize: 11 } } : undefined, textConfig: { position: "inside" },
+            };
+          },
+        })),
+        tooltip: { formatter: (p) => `${p.seriesName}: ${p.data.text}` },
+      };
+    },
+  };
+
+  const drawn = new Map();
+  const render = () => {
+    for (const chart of charts) {
+      const box = document.querySelector(`[data-chart="${chart.id}"]`);
+      if (!box) continue;
+      drawn.get(chart.id)?.dispose();
+      const instance = echarts.init(box, null, { renderer: "svg" });
+      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: "inherit" }, ...draw[chart.kind](chart, box.clientWidth) });
+      drawn.set(chart.id, instance);
+    }
+  };
+  render();
+  dark.addEventListener("change", render);
+  let pending;
+  window.addEventListener("resize", () => { clearTimeout(pending); pending = setTimeout(render, 150); });
+
+  const filter = document.getElementById("filter"), rows = [...document.querySelectorAll("#assumption-table tbody tr")], shown = document.getElementById("shown");
+  const apply = () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const row of rows) {
+      const hit = words.every((word) => row.textContent.toLowerCase().includes(word));
+      row.hidden = !hit;
+      count += hit;
+    }
+    shown.textContent = `${count} of ${rows.length}`;
+  };
+  filter.addEventListener("input", apply);
+  apply();
+})();
