@@ -1,0 +1,232 @@
+"""A row of the published table as a training job: free text is read through one documented table, never guessed.
+
+What a blank cell means: a decision (parallel degree, micro-batch, recompute) that the source does not state is chosen by the search; a vocabulary of 32,000, heads of width
+128 and sequences of 2,048 tokens stand in where the architecture leaves them out (listed in `Reading.assumed`). A row without a global batch cannot be predicted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gigawatt.catalog import Accelerator, ModelEntry, accelerator_from_spec, load_catalog
+from gigawatt.documents import read_text
+from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.evidence import Sourced
+from gigawatt.hardware import chip_of, fabric_of
+from gigawatt.model import PRECISIONS, Transformer, transformer_of
+from gigawatt.training import TrainingJob
+
+COLUMNS = (
+    "id", "group", "model", "layers", "hidden", "ffn_hidden", "gated_mlp", "heads", "kv_heads", "head_dim", "attention", "vocab", "seq_len", "experts", "topk",
+    "moe_ffn", "accelerator", "n_accelerators", "gpus_per_node", "interconnect", "precision", "tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage_or_fsdp",
+    "sequence_parallel", "recompute", "micro_batch", "global_batch", "step_time_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu", "hw_tflops_per_gpu",
+    "mfu_pct", "flop_convention",
+)  # fmt: skip
+ASSUMED_VOCABULARY, ASSUMED_HEAD_WIDTH, ASSUMED_SEQUENCE = 32_000, 128, 2_048
+_DEGREES = {
+    "tp": "tensor_parallel", "pp": "pipeline_parallel", "vpp": "virtual_stages", "cp": "context_parallel", "ep": "expert_parallel",
+    "dp": "data_parallel", "micro_batch": "micro_batch",
+}  # fmt: skip
+
+
+class Unreadable(Exception):
+    """A row that cannot become a job; the message is the reason that the residual table prints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A row as a job: decisions that are stated (`pins`), how many such jobs run side by side (replicas joined by slow links are not
+    priced), how many ranks one accelerator counts as, and what was assumed."""
+
+    job: TrainingJob
+    pins: Mapping[str, int]
+    replicas: int
+    split: int
+    assumed: tuple[str, ...] = ()
+    calibrated: bool = True
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def read_rows(path: Path | None) -> list[dict[str, str]]:
+    """Return the rows of a table with the packaged columns. Raises InputError naming missing columns, short rows and an empty file."""
+    if path is None:
+        text, name = files("gigawatt.validation").joinpath("data", "training_published.csv").read_text(encoding="utf-8"), "training_published.csv"
+    else:
+        text, name = read_text(path), str(path)
+    reader = csv.DictReader(io.StringIO(text))
+    present = reader.fieldnames or []
+    missing = [column for column in COLUMNS if column not in present]
+    if missing:
+        near = nearest_name(missing[0], list(present)) if present else ""
+        raise InputError(Problem(message=f"columns are missing: {', '.join(missing)}", location=f"{name}:1", nearest=near))
+    rows = []
+    for row in reader:
+        if None in row.values() or None in row:
+            raise InputError(Problem(message="this row has another number of cells than the header", location=f"{name}:{reader.line_num}"))
+        rows.append({**row, "place": f"{name}:{reader.line_num}"})
+    if not rows:
+        raise InputError(Problem(message="the table has no rows", location=name))
+    return rows
+
+
+@lru_cache(maxsize=1)
+def texts() -> Mapping[tuple[str, str], Mapping[str, str]]:
+    """Return the table of texts.csv: (column, text) -> meaning as named fields."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    content = files("gigawatt.validation").joinpath("data", "texts.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(io.StringIO(content)):
+        found.setdefault((row["column"], row["text"]), {})[row["field"]] = row["value"]
+    return found
+
+
+def meaning(row: Mapping[str, str], column: str) -> Mapping[str, str]:
+    """Return what the text of a cell means. Raises Unreadable where the table does not have it."""
+    text = row[column].strip()
+    known = texts().get((column, text))
+    if known is not None:
+        return known
+    if column == "model" or (text == "" and column in ("interconnect", "experts")):
+        return {}
+    near = nearest_name(text, [entry for where, entry in texts() if where == column])
+    raise Unreadable(f"{column} text {text!r} is not in the table of texts" + (f" (nearest: {near!r})" if near else ""))
+
+
+def number(row: Mapping[str, str], column: str) -> float | None:
+    """Return a numeric cell, None where it is blank. Raises InputError with the line for text that is no number."""
+    text = row[column].strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(Problem(message="not a number", location=row["place"], path=column, found=repr(text))) from None
+    if not 0 <= value < float("inf"):
+        raise InputError(Problem(message="a number of at least zero is needed", location=row["place"], path=column, found=repr(text)))
+    return value
+
+
+def read(row: Mapping[str, str]) -> Reading:
+    """Return the job that a row describes. Raises Unreadable with the reason, InputError for a cell that is no number."""
+    columns = ("accelerator", "interconnect", "precision", "recompute", "zero_stage_or_fsdp", "attention", "experts", "model", "sequence_parallel")
+    meanings = {column: meaning(row, column) for column in columns}
+    batch = number(row, "global_batch")
+    if not batch:
+        raise Unreadable("the source does not state the global batch")
+    assumed: list[str] = []
+    accelerator = _accelerator(meanings["accelerator"], meanings["interconnect"])
+    split = int(meanings["accelerator"].get("split", "1"))
+    count = int(number(row, "n_accelerators") or 0) * (split if row["accelerator"].startswith("Trainium") else 1)
+    group = meanings["zero_stage_or_fsdp"].get("shard_group")
+    replicas = max(1, count // int(group)) if group and count % int(group) == 0 else 1
+    if meanings["interconnect"].get("slices"):
+        replicas = max(replicas, int(meanings["interconnect"]["slices"]))
+    ranks = count // replicas
+    model = _model(row, meanings, assumed)
+    sequence = number(row, "seq_len")
+    if not sequence:
+        assumed.append("seq_len")
+    job = TrainingJob(
+        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings)), accelerators=ranks,
+        global_batch=max(1, round(batch / replicas)), sequence=int(sequence or ASSUMED_SEQUENCE), precision=PRECISIONS[meanings["precision"]["recipe"]],
+    )  # fmt: skip
+    return Reading(
+        job=job, pins=_pins(row, meanings, ranks, replicas, model), replicas=replicas, split=split if row["accelerator"].startswith("Trainium") else 1,
+        assumed=tuple(assumed), calibrated=job.chip.calibrated, meanings=meanings,
+    )  # fmt: skip
+
+
+def _accelerator(meaning: Mapping[str, str], network: Mapping[str, str]) -> Accelerator:
+    accelerator = load_catalog().accelerator(meaning["name"])
+    changes = {key: value for key, value in {**network, **meaning}.items() if key not in ("name", "split", "domain", "slices")}
+    if "scale_out" in network:
+        changes["scale_out"] = network["scale_out"]
+    if changes:
+        accelerator = accelerator_from_spec(changes, "texts.csv", "accelerator", accelerator)
+    share = int(meaning.get("split", "1"))
+    if share > 1:
+        for path, value in accelerator.numbers().items():
+            accelerator = accelerator.with_number(path, _divided(value, share))
+    return accelerator
+
+
+def _divided(value: Sourced, share: int) -> Sourced:
+    return replace(value, best=value.best / share, low=value.low / share, high=value.high / share)
+
+
+def _domain(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]]) -> int | None:
+    for source in (meanings["interconnect"], meanings["accelerator"]):
+        if source.get("domain"):
+            return int(source["domain"])
+    node = number(row, "gpus_per_node")
+    return int(node) if node else None
+
+
+def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], assumed: list[str]) -> Transformer:
+    def integer(column: str) -> int | None:
+        value = number(row, column)
+        return None if value is None else int(value)
+
+    hidden = integer("hidden") or 0
+    head_width = integer("head_dim")
+    heads = integer("heads")
+    if heads is None:
+        assumed.append("heads")
+        heads = max(1, hidden // ASSUMED_HEAD_WIDTH)
+    vocabulary = integer("vocab")
+    if vocabulary is None:
+        assumed.append("vocab")
+        vocabulary = ASSUMED_VOCABULARY
+    gated = row["gated_mlp"].strip() != "0"
+    architecture: dict[str, Any] = {
+        "layers": integer("layers"), "hidden": hidden, "ffn": integer("ffn_hidden"), "heads": heads, "kv_heads": integer("kv_heads") or heads,
+        "head_dim": head_width or max(1, hidden // heads), "vocab": vocabulary, "ffn_act": "swiglu" if gated else "gelu", "topk": integer("topk"),
+        "moe_ffn": integer("moe_ffn"), "tie_embeddings": False,
+    }  # fmt: skip
+    experts = meanings["experts"]
+    if experts:
+        architecture["experts"] = int(experts["experts"])
+        architecture["shared_expert_ffn"] = int(experts.get("shared", "0")) * (integer("moe_ffn") or 0)
+    for source in (meanings["attention"], meanings["model"]):
+        architecture |= {key: int(value) for key, value in source.items() if key != "plain"}
+    kept = {key: value for key, value in architecture.items() if value is not None}
+    try:
+        return transformer_of(ModelEntry(name=row["model"], type="moe" if experts else "dense", architecture=kept))
+    except InputError as error:
+        raise Unreadable(str(error.problems[0].message)) from None
+
+
+def _pins(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, replicas: int, model: Transformer) -> dict[str, int]:
+    pins = {name: int(value) for column, name in _DEGREES.items() if (value := number(row, column))}
+    sharding = meanings["zero_stage_or_fsdp"]
+    pins["zero_stage"] = int(sharding["zero"])
+    if "tensor_parallel" in sharding:
+        pins.setdefault("tensor_parallel", int(sharding["tensor_parallel"]))
+    pins.setdefault("virtual_stages", 1)
+    pins.setdefault("context_parallel", 1)
+    pins["sequence_parallel"] = int(meanings["sequence_parallel"]["on"])
+    if model.experts is None:
+        pins["expert_parallel"] = 1
+    mode = meanings["recompute"]["mode"]
+    if mode != "search":
+        pins["recompute"] = ("none", "selective", "full").index(mode)
+    if pins["zero_stage"] == 3:
+        pins.setdefault("pipeline_parallel", 1)
+        if replicas > 1 or "data_parallel" not in pins:
+            pins.setdefault("tensor_parallel", 1)
+    known = [pins.get(name) for name in ("tensor_parallel", "pipeline_parallel", "context_parallel")]
+    if all(known):
+        degree = ranks
+        for value in known:
+            degree //= value or 1
+        pins["data_parallel"] = max(degree, 1)
+    elif replicas > 1:
+        pins.pop("data_parallel", None)
+    return pins
+

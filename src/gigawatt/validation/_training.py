@@ -1,0 +1,123 @@
+"""Every published training measurement, predicted: `gigawatt validate training`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gigawatt.model import FlopConvention
+from gigawatt.training import REJECTIONS, Evaluator, Space, mfu_of, strategies
+from gigawatt.validation._rows import Reading, Unreadable, meaning, number, read, read_rows
+from gigawatt.validation._statistics import one_constant, summarise
+
+# Interleaving in uneven rounds and a full memory are the source's business: it ran.
+TOLERATED = {0, REJECTIONS.index("interleaving needs micro-batches in multiples of the pipeline"), REJECTIONS.index("does not fit in memory")}
+
+
+def validate_training(data: Path | None = None) -> dict[str, Any]:
+    """Return the residuals of every row of a table (the packaged one by default): `rows` and `summary`.
+
+    A row has id, group, quantity, measured, predicted, ratio (predicted over measured rate), calibrated (whether the chip's kernels were
+    measured), skipped (reason or None), assumed and note. Raises InputError for a table that cannot be read.
+    """
+    rows = [_predict(row) for row in read_rows(data)]
+    summary = summarise(rows)
+    for row, ratio in zip(rows, one_constant(rows, "_utilisation", "_baseline"), strict=True):
+        row["baseline_ratio"] = ratio
+    summary["baseline"] = summarise(rows, "baseline_ratio")
+    public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
+    return {"rows": public, "summary": summary}
+
+
+def _predict(row: Mapping[str, str]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "id": row["id"], "group": row["group"], "quantity": "tokens_per_s_per_gpu", "measured": None, "predicted": None, "ratio": None,
+        "calibrated": False, "skipped": None, "assumed": [], "note": "", "_utilisation": None, "_baseline": (row["accelerator"], row["precision"]),
+    }  # fmt: skip
+    try:
+        reading = read(row)
+        step_s, used, note = _step(reading)
+        quantity, measured, predicted = _compare(row, reading, step_s, used)
+    except Unreadable as reason:
+        return result | {"skipped": str(reason)}
+    convention = mfu_of(reading.job, step_s, used, FlopConvention.FULL)
+    return result | {
+        "quantity": quantity, "measured": measured, "predicted": predicted, "ratio": predicted / measured, "calibrated": reading.calibrated,
+        "assumed": list(reading.assumed), "note": note, "_utilisation": convention * measured / predicted,
+    }  # fmt: skip
+
+
+def _step(reading: Reading) -> tuple[float, int, str]:
+    """Return the step time of the stated strategy (of the best one, where decisions are not stated), ranks, and a note on memory."""
+    job, pins = reading.job, dict(reading.pins)
+    space = replace(Space.of(job), zero_stage=(pins["zero_stage"],), expert_parallel=_expert_degrees(job.model.experts, pins))
+    best: tuple[float, int] | None = None
+    full: tuple[float, float, int] | None = None
+    seen: dict[int, int] = {}
+    evaluator = Evaluator(job)
+    for block in strategies(job, space, pins):
+        exact = np.asarray(block.accelerators) == job.accelerators if "data_parallel" not in pins else np.ones(len(block), dtype=bool)
+        block = block.take(exact) if exact.any() else block
+        rules = evaluator.rejections(block)
+        for code in np.unique(rules):
+            seen[int(code)] = seen.get(int(code), 0) + int((rules == code).sum())
+        possible = block.take(np.isin(rules, list(TOLERATED)))
+        if not len(possible):
+            continue
+        step = evaluator.evaluate(possible)
+        fits = step.memory_bytes <= job.chip.memory_bytes
+        if fits.any():
+            row = int(np.where(fits, step.step_s, np.inf).argmin())
+            if best is None or step.step_s[row] < best[0]:
+                best = float(step.step_s[row]), int(possible.accelerators[row])
+        row = int(step.memory_bytes.argmin())
+        if full is None or step.memory_bytes[row] < full[1]:
+            full = float(step.step_s[row]), float(step.memory_bytes[row]), int(possible.accelerators[row])
+    if best is not None:
+        return best[0], best[1], ""
+    if full is not None:
+        return full[0], full[2], f"by this memory model it needs {full[1] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB"
+    worst = max(seen, key=lambda code: seen[code]) if seen else 0
+    raise Unreadable(f"the stated strategy {_words(reading.pins)} breaks a rule of this model: {REJECTIONS[worst]}")
+
+
+def _expert_degrees(experts: Any, pins: Mapping[str, int]) -> tuple[int, ...]:
+    if experts is None or "expert_parallel" in pins:
+        return (pins.get("expert_parallel", 1),)
+    return tuple(degree for degree in (1, 2, 4, 8, 16, 32, 64) if experts.experts % degree == 0)
+
+
+def _words(pins: Mapping[str, int]) -> str:
+    return "(" + ", ".join(f"{name} {value}" for name, value in pins.items()) + ")"
+
+
+def _compare(row: Mapping[str, str], reading: Reading, step_s: float, used: int) -> tuple[str, float, float]:
+    """Return (quantity, measured, predicted). Rates per accelerator of the row; a measured step time becomes a rate."""
+    job = reading.job
+    rate = job.tokens_per_step / step_s / used * reading.split
+    measured = number(row, "tokens_per_s_per_gpu")
+    if measured:
+        return "tokens_per_s_per_gpu", measured, rate
+    count = number(row, "n_accelerators") or 0.0
+    seconds = number(row, "step_time_s")
+    if seconds:
+        tokens = (number(row, "global_batch") or 0.0) * job.sequence
+        return "tokens_per_s_per_gpu", tokens / seconds / count, rate
+    convention = meaning(row, "flop_convention")
+    counted = FlopConvention.CAUSAL if convention["attention"] == "causal" else FlopConvention.FULL
+    peak = job.chip.flop_per_s.get("bf16") or job.chip.flop_per_s["fp16"]
+    achieved = mfu_of(job, step_s, used, counted) * peak * (4 / 3 if convention["recompute"] == "1" else 1.0) * reading.split
+    for column, factor in (("model_tflops_per_gpu", 1e12), ("hw_tflops_per_gpu", 1e12)):
+        stated = number(row, column)
+        if stated:
+            return column, stated, achieved / factor
+    stated = number(row, "mfu_pct")
+    if stated:
+        return "mfu_pct", stated, achieved / (peak * reading.split) * 100
+    raise Unreadable("the source states neither a rate nor a step time nor a utilisation")
+
+
