@@ -161,6 +161,10 @@ def _outputs(
                 "energy": "finance.energy", "staff": "finance.staff",
             },
         ),
+        "finance.energy_share": Output(
+            label="share of energy in the cost of the run", value=spent["energy"] / run.value, unit="", formula="energy / cost",
+            inputs={"energy": "finance.energy", "cost": "finance.run_cost"},
+        ),
         "finance.cost_per_useful_accelerator_hour": Output(
             label="cost per useful accelerator-hour", value=useful / 3600.0, unit="USD/s", formula="cost / (used * goodput * run)",
             method="useful hours: accelerators in the job while training advances",

@@ -26,7 +26,7 @@ REJECTIONS = (
     "fits",
     "uses more accelerators than there are",
     "tensor parallel does not divide the attention heads",
-    "more pipeline chunks than layers",
+    "more pipeline chunks than layers, embedding and head",
     "virtual stages without a pipeline",
     "interleaving needs micro-batches in multiples of the pipeline",
     "context parallel does not divide the sequence into pairs of chunks",
@@ -106,7 +106,7 @@ class Evaluator:
         rules = [
             c.accelerators > job.accelerators,
             model.heads % c.tensor_parallel != 0,
-            chunks > len(model.layers),
+            chunks > len(model.layers) + 2,
             (c.virtual_stages > 1) & (c.pipeline_parallel == 1),
             (c.virtual_stages > 1) & (rounds % c.pipeline_parallel != 0),
             (c.context_parallel > 1) & (job.sequence % (2 * c.context_parallel) != 0),
@@ -125,7 +125,7 @@ class Evaluator:
     def _stages_of(self, pipeline: int, virtual: int) -> tuple[NDArray[np.int64], ...]:
         key = (pipeline, virtual)
         if key not in self._stage_cache:
-            chunks = min(pipeline * virtual, len(self.layer_groups))
+            chunks = min(pipeline * virtual, len(self.layer_groups) + 2)
             counts = stage_layers(self.layer_groups, min(pipeline, chunks), max(1, chunks // min(pipeline, chunks)))
             distinct: dict[tuple[object, ...], int] = {}
             for stage, row in enumerate(counts.tolist()):

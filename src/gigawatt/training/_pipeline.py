@@ -68,10 +68,11 @@ def stage_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int
     """Return how many layers of each group a stage holds, (p, G).
 
     `layer_groups` names the group of each layer in order. Layers are cut into p*v chunks as evenly as possible, the smaller ones at both ends, where
-    embedding and head are; chunk j belongs to stage j mod p. Raises ValueError where there are more chunks than layers.
+    embedding and head are; chunk j belongs to stage j mod p. Embedding and head may be chunks of their own, so there may be two chunks more than layers; raises
+    ValueError beyond that.
     """
     chunks, layers = stages * virtual_stages, len(layer_groups)
-    if chunks > layers:
+    if chunks > layers + 2:
         raise ValueError(f"{layers} layers cannot fill {chunks} pipeline chunks")
     base, extra = divmod(layers, chunks)
     sizes = np.full(chunks, base)

@@ -133,7 +133,7 @@ def read(row: Mapping[str, str]) -> Reading:
     if not sequence:
         assumed.append("seq_len")
     job = TrainingJob(
-        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings)), accelerators=ranks,
+        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings, accelerator)), accelerators=ranks,
         global_batch=max(1, round(batch / replicas)), sequence=int(sequence or ASSUMED_SEQUENCE), precision=PRECISIONS[meanings["precision"]["recipe"]],
     )  # fmt: skip
     return Reading(
@@ -160,10 +160,12 @@ def _divided(value: Sourced, share: int) -> Sourced:
     return replace(value, best=value.best / share, low=value.low / share, high=value.high / share)
 
 
-def _domain(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]]) -> int | None:
+def _domain(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], accelerator: Accelerator) -> int | None:
     for source in (meanings["interconnect"], meanings["accelerator"]):
         if source.get("domain"):
             return int(source["domain"])
+    if "torus" in accelerator.scale_up_link:
+        return None  # chips per host say nothing about the size of a torus
     node = number(row, "gpus_per_node")
     return int(node) if node else None
 
