@@ -146,7 +146,7 @@ def fact_from_row(row: Row, place: str) -> Sourced | None:
     return sourced(
         number(row["value_mid"], place, "value_mid"), low=number(row["value_low"], place, "value_low"),
         high=number(row["value_high"], place, "value_high"), kind=row["kind"], unit=unit, factor=factor, source=row["source"],
-        date=row["date"], label=row["key"], note=row["notes"],
+        date=row["date"], label=row.get("label") or row["key"], note=row["notes"],
     )  # fmt: skip
 
 

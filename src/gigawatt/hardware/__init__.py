@@ -1,6 +1,6 @@
 """What a machine can do: time of an operation on an accelerator, time of a collective on a network, size of a network."""
 
-from gigawatt.hardware._chip import Chip, KernelEfficiency, chip_of, critical_batch, operation_seconds, wave_efficiency
+from gigawatt.hardware._chip import Chip, KernelEfficiency, chip_of, critical_batch, operation_seconds, slowest_chip, wave_efficiency
 from gigawatt.hardware._collectives import (
     bruck_all_to_all,
     bus_bandwidth,
@@ -45,6 +45,7 @@ __all__ = [
     "ring_all_gather",
     "ring_all_reduce",
     "ring_reduce_scatter",
+    "slowest_chip",
     "torus_all_gather",
     "wave_efficiency",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -122,6 +122,30 @@ def chip_of(accelerator: Accelerator) -> Chip:
         kernels=kernels,
         calibrated=any(k.calibrated for (family, _), k in kernels.items() if family == "matmul"),
         inputs=accelerator.numbers() | _kernel_facts(accelerator.name, kernels),
+    )
+
+
+def slowest_chip(chips: Sequence[Chip]) -> Chip:
+    """Return the chip that a synchronous job of mixed chips sees: the smallest of every number, the slowest of every kernel.
+
+    Formats that one of them lacks are left out. Raises ValueError for no chips.
+    """
+    if not chips:
+        raise ValueError("the slowest of no chips")
+    if len(chips) == 1:
+        return chips[0]
+    dtypes = [dtype for dtype in chips[0].flop_per_s if all(dtype in chip.flop_per_s for chip in chips)]
+    keys = [key for key in chips[0].kernels if all(key in chip.kernels for chip in chips)]
+    kernels = {key: min((chip.kernels[key] for chip in chips), key=lambda k: (k.compute, k.memory)) for key in keys}
+    shared = [path for path in chips[0].inputs if all(path in chip.inputs for chip in chips)]
+    return Chip(
+        name="slowest of " + " and ".join(chip.name for chip in chips),
+        flop_per_s={dtype: min(chip.flop_per_s[dtype] for chip in chips) for dtype in dtypes},
+        memory_bytes=min(chip.memory_bytes for chip in chips),
+        memory_bytes_per_s=min(chip.memory_bytes_per_s for chip in chips),
+        kernels=kernels,
+        calibrated=all(chip.calibrated for chip in chips),
+        inputs={path: min((chip.inputs[path] for chip in chips), key=lambda number: number.best) for path in shared},
     )
 
 

@@ -10,6 +10,7 @@ from gigawatt.planning._result import (
     Constraint,
     Fleet,
     FleetGroup,
+    Lever,
     Plan,
     Sensitivity,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Fleet",
     "FleetGroup",
     "Inputs",
+    "Lever",
     "Plan",
     "Sensitivity",
     "evaluate",

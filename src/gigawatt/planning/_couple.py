@@ -162,7 +162,9 @@ def _limits(inputs: Inputs, limit_fleet: bool) -> Limits:
 
 
 def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bool) -> Limits:
-    switches = plan_network(size, oversubscription=inputs.scenario.network.oversubscription or 1.0).switches_per_endpoint
+    alone = size <= max(group.accelerator.server_chips or 1 for group in inputs.groups)  # one server needs no network
+    over = inputs.scenario.network.oversubscription or 1.0
+    switches = 0.0 if alone else plan_network(size, oversubscription=over).switches_per_endpoint
     values = {path.partition(".")[2]: inputs.value(path) for path in power.ASSUMPTIONS}
     weights = _weights(inputs)
     peak, capital = 0.0, 0.0

@@ -10,7 +10,7 @@ from gigawatt import finance, power, reliability
 from gigawatt.catalog import Accelerator, Catalog, ModelEntry, accelerator_from_spec, load_catalog, model_from_config, model_from_spec
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
-from gigawatt.hardware import Chip, Fabric, chip_of, fabric_of
+from gigawatt.hardware import Chip, Fabric, chip_of, fabric_of, slowest_chip
 from gigawatt.model import PRECISIONS, Precision, Transformer, parameters, transformer_of
 from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.scenario import AcceleratorItem, Scenario
@@ -90,7 +90,7 @@ class Inputs:
     @property
     def chip(self) -> Chip:
         """The roofline of the reference accelerator."""
-        return chip_of(self.reference)
+        return slowest_chip([chip_of(group.accelerator) for group in self.groups])
 
     def fabric(self, accelerators: int) -> Fabric:
         """Return the network of a number of accelerators."""
@@ -258,8 +258,8 @@ def _assumptions(
     table: dict[str, Sourced] = {}
     for key in (*reliability.ASSUMPTIONS, *power.ASSUMPTIONS, *finance.ASSUMPTIONS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
-        table[key] = replace(fact, label=_LABELS.get(key, key.partition(".")[2].replace("_", " ")))
-    table |= {f"training.{key}": replace(fact, label=key.replace("_", " ")) for key, fact in constant_facts().items()}
+        table[key] = replace(fact, label=_LABELS.get(key, fact.label))
+    table |= {f"training.{key}": fact for key, fact in constant_facts().items()}
     _accelerator_assumptions(scenario, catalog, groups, reference, table)
     _site_assumptions(scenario, catalog, table)
     _training_assumptions(scenario, catalog, entry, model, table, notes)
@@ -284,7 +284,7 @@ def _accelerator_assumptions(
             )
         if group.count is not None:
             table[f"fleet.requested.{name}"] = _given(group.count, "", scenario, "fleet", f"{name}: asked for")
-    chip, fabric = chip_of(reference), fabric_of(
+    chip, fabric = slowest_chip([chip_of(group.accelerator) for group in groups]), fabric_of(
         reference, max(sum(group.count or DEFAULT_COUNT for group in groups), 2), scale_up_domain=scenario.network.scale_up_domain,
         scale_out_bytes_per_s=scenario.network.scale_out,
     )  # fmt: skip

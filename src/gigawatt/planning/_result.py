@@ -8,6 +8,7 @@ from typing import Any
 
 from gigawatt._version import __version__
 from gigawatt.evidence import Breakdown, Output, Sourced
+from gigawatt.quantity import format_quantity
 from gigawatt.timeline import Timeline
 
 SCHEMA_VERSION = "1"
@@ -23,6 +24,7 @@ HEADLINE = (
     "reliability.mean_time_between_failures",
     "power.facility_peak",
     "run.energy",
+    "run.ingest",
     "finance.capex",
     "finance.run_cost",
     "finance.cost_per_useful_accelerator_hour",
@@ -63,6 +65,31 @@ class Binding:
     sentence: str
     relief: str
     worth: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lever:
+    """A change, the strategy chosen anew under it, and what it is worth. Savings are positive, extra cost is positive."""
+
+    name: str
+    change: str
+    time_saved_s: float
+    run_cost_change_usd: float
+    capital_change_usd: float
+    run_s: float
+
+    @property
+    def sentence(self) -> str:
+        """What the change is worth, in words."""
+        time = f"the run {'shortens' if self.time_saved_s >= 0 else 'lengthens'} by {format_quantity(abs(self.time_saved_s), 's')}"
+        share = abs(self.time_saved_s) / (self.run_s + self.time_saved_s)
+        return f"{time} ({share:.1%}); its cost {_moves(self.run_cost_change_usd)}, capital {_moves(self.capital_change_usd)}"
+
+
+def _moves(dollars: float) -> str:
+    if abs(dollars) < 1.0:
+        return "stays"
+    return f"{'rises' if dollars > 0 else 'falls'} by {format_quantity(abs(dollars), 'USD')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +181,16 @@ class Plan:
     intervals: Mapping[str, tuple[float, float]]
     constraints: tuple[Constraint, ...]
     binding: Binding
+    levers: tuple[Lever, ...]
     sensitivities: tuple[Sensitivity, ...]
     warnings: tuple[str, ...] = ()
     seed: int = 0
     version: str = field(default=__version__)
 
     @property
-    def bottlenecks(self) -> tuple[Constraint, ...]:
-        """The constraints, tightest first."""
-        return tuple(sorted(self.constraints, key=lambda constraint: (not constraint.binding, constraint.slack_fraction)))
+    def bottlenecks(self) -> tuple[Lever, ...]:
+        """What stops the plan, by what relieving it saves: the largest saving of time first."""
+        return tuple(sorted(self.levers, key=lambda lever: -lever.time_saved_s))
 
     def __getitem__(self, path: str) -> float:
         """Return the value of one output in SI units. Raises KeyError for a path that the plan does not have."""
@@ -191,6 +219,7 @@ class Plan:
             "assumptions": {path: sourced.to_dict() for path, sourced in self.assumptions.items()},
             "constraints": [constraint.to_dict() for constraint in self.constraints],
             "binding": asdict(self.binding),
+            "levers": [{**asdict(lever), "sentence": lever.sentence} for lever in self.levers],
             "sensitivities": [asdict(row) for row in self.sensitivities],
             "warnings": list(self.warnings),
         }

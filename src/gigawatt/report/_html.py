@@ -36,7 +36,8 @@ def _parts(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     total = tree["value"] or 1.0
     return [
         {
-            "label": part["label"], "value": part["value"] / factor, "text": format_quantity(part["value"], part["unit"]),
+            "label": part["label"], "value": part["value"] / factor,
+            "text": format_quantity(part["value"], part["unit"]) if part["unit"] else f"{part['value']:.1%}",
             "share": f"{part['value'] / total:.1%}",
         }
         for part in tree["children"]
@@ -48,7 +49,7 @@ def _breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mappi
     if kind == "bars":
         parts.sort(key=lambda part: part["value"], reverse=True)
     largest = ", ".join(f"{part['label']} {part['share']}" for part in sorted(parts, key=lambda part: -part["value"])[:3])
-    total = format_quantity(tree["value"], tree["unit"])
+    total = format_quantity(tree["value"], tree["unit"]) if tree["unit"] else "100 %"
     return {
         "id": name, "kind": kind, "title": title, "caption": caption, "unit": axis(tree["value"], tree["unit"])[1], "rows": parts,
         "total": total, "label": f"{title}: {total} in total; largest: {largest}",
@@ -72,7 +73,7 @@ def _timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dic
         totals[row["lane"], row["label"]] = (count + 1, seconds + row["end_s"] - row["start_s"])
     return {
         "id": name, "kind": "timeline", "title": timeline["title"].capitalize(), "caption": caption, "unit": unit, "rows": rows,
-        "lanes": timeline["lanes"], "label": f"{timeline['title']}, {format_quantity(end, 's')} in all",
+        "lanes": timeline["lanes"], "legend": name != "timeline_run", "label": f"{timeline['title']}, {format_quantity(end, 's')} in all",
         "columns": ["lane", "what", "times", "in all"],
         "table": [[lane, label, str(count), format_quantity(seconds, "s")] for (lane, label), (count, seconds) in totals.items()],
     }  # fmt: skip
@@ -136,6 +137,7 @@ def view(plan: Mapping[str, Any]) -> dict[str, Any]:
         "plan": plan,
         "cards": [_card(row) for row in plan["headline"]],
         "charts": charts,
+        "levers": sorted(plan["levers"], key=lambda row: -row["time_saved_s"]),
         "strategy": strategy_line(plan["strategy"], plan["search"]),
         "alternatives": [_alternative(row) for row in plan["alternatives"]],
         "constraints": [_constraint(row) for row in plan["constraints"]],

@@ -81,6 +81,12 @@ def plan_schema() -> dict[str, Any]:
         "assumptions": _table("Every number that went in, by path.", sourced),
         "constraints": _list(constraint),
         "binding": _record("What binds.", {"name": _TEXT, "sentence": _TEXT, "relief": _TEXT, "worth": _TEXT}),
+        "levers": _list(
+            _record(
+                "A change and what it is worth.",
+                {"name": _TEXT, "change": _TEXT, "time_saved_s": _NUMBER, "run_cost_change_usd": _NUMBER, "capital_change_usd": _NUMBER, "run_s": _NUMBER, "sentence": _TEXT},
+            )
+        ),
         "sensitivities": _list(sensitivity),
         "warnings": _list(_TEXT),
     }

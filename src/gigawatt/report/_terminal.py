@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from gigawatt.quantity import format_quantity
-
-BAR = 24
 
 
 def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> None:
@@ -26,7 +23,7 @@ def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> N
         f"{_show(model['tokens'], 'token')} on {kinds}"
     )
     console.print()
-    console.print(_headline(plan["headline"]))
+    console.print(_headline([row for row in plan["headline"] if row["path"] not in _IN_THE_BARS]))
     console.print()
     style = "bold red" if not plan["feasible"] else "bold yellow"
     console.print(Text("infeasible: " if not plan["feasible"] else "what binds: ", style=style) + Text(plan["binding"]["sentence"]))
@@ -34,12 +31,16 @@ def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> N
     console.print()
     console.print(Text("strategy: ", style="bold") + Text(strategy_line(plan["strategy"], plan["search"])))
     console.print()
-    console.print(_bars(plan["breakdowns"], wide=console.width >= 100))
-    console.print(_sensitivities(plan["sensitivities"]))
+    console.print(_bars(plan["breakdowns"], console.width))
+    console.print()
+    console.print(_sensitivities(plan["sensitivities"], console.width))
     for warning in plan["warnings"]:
         console.print(Text("note: ", style="yellow") + Text(warning))
     if report:
         console.print(f"\nreport: {report}", soft_wrap=True)
+
+
+_IN_THE_BARS = ("training.memory", "training.tokens_per_s")
 
 
 def strategy_line(strategy: Mapping[str, Any], search: Mapping[str, Any]) -> str:
@@ -78,50 +79,53 @@ def _show(value: float, unit: str) -> str:
 _BREAKDOWNS = (("step_time", "one step"), ("memory", "memory of an accelerator"), ("power", "power, mean of the run"), ("run_cost", "cost of the run"))
 
 
-def _bars(breakdowns: Mapping[str, Mapping[str, Any]], wide: bool) -> Table | Group:
-    tables = [_bar_table(title, breakdowns[name], rows=5) for name, title in _BREAKDOWNS if name in breakdowns]
-    if not wide:
-        return Group(*(Padding(table, (0, 0, 1, 0)) for table in tables))
-    grid = Table.grid(padding=(0, 4, 1, 0))
+def _bars(breakdowns: Mapping[str, Mapping[str, Any]], width: int) -> Table:
+    each = min(56, (width - 4) // 2)
+    tables = [_bar_table(title, breakdowns[name], each) for name, title in _BREAKDOWNS if name in breakdowns]
+    grid = Table.grid(padding=(0, 4, 0, 0))
     for left in range(0, len(tables), 2):
         grid.add_row(*tables[left : left + 2])
     return grid
 
 
-def _bar_table(title: str, tree: Mapping[str, Any], rows: int) -> Table:
+def _bar_table(title: str, tree: Mapping[str, Any], width: int, rows: int = 4) -> Table:
+    """Return the largest parts of a breakdown as shares with bars, the rest in one line, `width` columns wide."""
     total = tree["value"]
-    parts = sorted(tree["children"], key=lambda part: part["value"], reverse=True)
-    shown, rest = parts[:rows], parts[rows:]
-    if len(rest) == 1:
-        shown, rest = parts, []
+    parts = [part for part in tree["children"] if part["value"] >= 0.005 * total]
+    parts.sort(key=lambda part: part["value"], reverse=True)
+    shown = parts if len(parts) == rows + 1 else parts[:rows]
     entries = [(part["label"], part["value"]) for part in shown]
-    if rest:
-        entries.append((f"{len(rest)} more", sum(part["value"] for part in rest)))
-    table = Table(box=None, pad_edge=False, show_header=False, title=f"{title}: {_show(total, tree['unit'])}", title_justify="left", title_style="bold")
-    table.add_column(min_width=16)
-    table.add_column(justify="right")
-    table.add_column(width=10)
+    if len(parts) > len(shown):
+        entries.append((f"{len(parts) - len(shown)} more", sum(part["value"] for part in parts[len(shown) :])))
+    bar = max(3, width - 36)
+    table = Table(
+        box=None, pad_edge=False, show_header=False, width=width, title=f"{title}: {_show(total, tree['unit'])}", title_justify="left", title_style="bold"
+    )
+    table.add_column(ratio=1)
+    table.add_column(justify="right", width=4)
+    table.add_column(width=bar)
     for label, value in entries:
         share = value / total if total else 0.0
-        table.add_row(label, f"{share:.0%}", Text("█" * round(share * 10) or "▏", style="cyan"))
+        table.add_row(label, f"{share:.0%}", Text("█" * round(share * bar) or "▏", style="cyan"))
     return table
 
 
-def _sensitivities(rows: Sequence[Mapping[str, Any]], most: int = 5) -> Table:
-    mine = [row for row in rows if row["output"] == "run.time"][:most]
+def _sensitivities(rows: Sequence[Mapping[str, Any]], width: int, most: int = 3) -> Table:
+    """Return what moves the length of the run most; the ends of the assumptions where there is room for them."""
+    wide = width >= 100
     table = Table(
         box=None, pad_edge=False, header_style="dim", title="what the length of the run depends on most", title_justify="left", title_style="bold"
     )
-    table.add_column("assumption")
-    table.add_column("from", justify="right")
-    table.add_column("to", justify="right")
-    table.add_column("run", justify="right")
+    table.add_column("assumption", no_wrap=True)
+    if wide:
+        table.add_column("from", justify="right", no_wrap=True)
+        table.add_column("to", justify="right", no_wrap=True)
+    table.add_column("run", justify="right", no_wrap=True)
     table.add_column("grade")
-    for row in mine:
-        table.add_row(
-            row["label"], _show(row["low_input"], row["unit"]), _show(row["high_input"], row["unit"]),
-            f"{_show(row['low_output'], row['output_unit'])} .. {_show(row['high_output'], row['output_unit'])}", row["grade"],
-        )  # fmt: skip
+    for row in [row for row in rows if row["output"] == "run.time"][:most]:
+        ends = [_show(row["low_input"], row["unit"]), _show(row["high_input"], row["unit"])] if wide else []
+        run = f"{_show(row['low_output'], row['output_unit'])} .. {_show(row['high_output'], row['output_unit'])}"
+        table.add_row(row["label"], *ends, run, row["grade"])
     return table
 
 

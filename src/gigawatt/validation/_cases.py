@@ -70,7 +70,7 @@ def _case(document: Document) -> list[dict[str, Any]]:
             scenario = load_scenario(document.folder / str(case["file"]), overrides)
         else:
             scenario = scenario_from_mapping(case["scenario"], name=document.name, folder=document.folder, overrides=overrides)
-        plan = plan_scenario(scenario)
+        plan = plan_scenario(scenario, intervals=False)
     except GigawattError as error:
         reason = str(error)
     return [_row(document, str(case.get("id", document.name)), index, check, plan, reason) for index, check in enumerate(checks)]

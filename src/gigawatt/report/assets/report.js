@@ -77,8 +77,8 @@
       const names = [...new Set(chart.rows.map((row) => row.label))];
       const end = Math.max(...chart.rows.map((row) => row.end));
       return {
-        grid: { left: 96, right: 20, top: 44, bottom: 44 },
-        legend: { top: 0, left: 0, type: "scroll", data: names, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+        grid: { left: 96, right: 20, top: chart.legend ? 44 : 10, bottom: 44 },
+        legend: { show: chart.legend, top: 0, left: 0, type: "scroll", data: names, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
         yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: css("--ink") }, axisLine: { show: false } },
         xAxis: values(chart.unit, { min: 0, max: end, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
         series: names.map((name, i) => ({
@@ -107,7 +107,7 @@
       if (!box) continue;
       drawn.get(chart.id)?.dispose();
       const instance = echarts.init(box, null, { renderer: "svg" });
-      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: "inherit" }, ...draw[chart.kind](chart, box.clientWidth) });
+      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth) });
       drawn.set(chart.id, instance);
     }
   };
