@@ -1,0 +1,275 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigawatt.catalog import load_catalog
+from gigawatt.errors import InfeasibleError, InputError
+from gigawatt.hardware import chip_of, fabric_of
+from gigawatt.model import PRECISIONS, Attention, FeedForward, FlopConvention, Layer, Transformer, transformer_of
+from gigawatt.training import (
+    REJECTIONS,
+    STEP_PARTS,
+    Columns,
+    Evaluator,
+    Space,
+    TrainingJob,
+    bubble_1f1b,
+    bubble_dualpipe,
+    bubble_fraction,
+    bubble_zero_bubble_1p,
+    constants,
+    evaluate,
+    expected_maximum,
+    mfu_of,
+    micro_batches_in_flight,
+    relative_bubble,
+    search,
+    stage_layers,
+    strategies,
+    train,
+    zero_bubble_share,
+)
+
+CATALOG = load_catalog()
+
+
+def gpt(layers, hidden, heads, vocab=51200):
+    layer = Layer(attention=Attention(heads=heads, kv_heads=heads, head_dim=hidden // heads), feed_forward=FeedForward(width=4 * hidden, gated=False))
+    return Transformer(name="GPT", hidden=hidden, vocab=vocab, tied_embeddings=True, layers=(layer,) * layers)
+
+
+def job_of(model, accelerators, batch, sequence=2048, name="A100", precision="bf16", **fabric):
+    model = transformer_of(CATALOG.model_entry(model)) if isinstance(model, str) else model
+    accelerator = CATALOG.accelerator(name)
+    return TrainingJob(
+        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, accelerators, **fabric), accelerators=accelerators, global_batch=batch,
+        sequence=sequence, precision=PRECISIONS[precision],
+    )  # fmt: skip
+
+
+# Korthikanti et al., arXiv 2205.05198, table 5: layers, hidden, heads, TP, PP, chunks, accelerators, batch, MFU, HFU with selective recompute
+KORTHIKANTI = {
+    "22B": (48, 6144, 64, 8, 1, 1, 8, 4, 4, 0.415, 0.437),
+    "175B": (96, 12288, 96, 8, 8, 3, 64, 64, 1, 0.514, 0.528),
+    "530B": (105, 20480, 128, 8, 35, 3, 280, 280, 1, 0.560, 0.570),
+    "1T": (128, 25600, 160, 8, 64, 1, 512, 512, 1, 0.563, 0.570),
+}
+
+
+@pytest.mark.parametrize("name", KORTHIKANTI)
+def test_r03_hardware_over_model_flops(name):
+    layers, hidden, *_, mfu, hfu = KORTHIKANTI[name]
+    head = 51200 / (12 * hidden * layers)
+    model, hardware = 1 + 2048 / (6 * hidden) + head, 1 + 2048 / (3 * hidden) + head
+    assert hardware / model == pytest.approx(hfu / mfu, rel=0.01)
+    # and the model's own FLOPs are those of the paper, 72*B*L*s*h^2*(1 + s/6h + V/12hL), per token
+    job = job_of(gpt(layers, hidden, KORTHIKANTI[name][2]), 8, 1)
+    ours = mfu_of(job, 1.0, 1, FlopConvention.FULL) * job.chip.peak("bf16") / job.tokens_per_step
+    assert ours == pytest.approx(72 * layers * hidden**2 * model, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", KORTHIKANTI)
+def test_r04_utilisation_of_korthikanti(name):
+    layers, hidden, heads, tensor, pipeline, chunks, accelerators, batch, micro, mfu, _ = KORTHIKANTI[name]
+    job = job_of(gpt(layers, hidden, heads), accelerators, batch, precision="fp16")
+    columns = Columns.of(
+        tensor_parallel=tensor, pipeline_parallel=pipeline, virtual_stages=chunks, data_parallel=accelerators // tensor // pipeline, micro_batch=micro,
+        recompute=1,
+    )  # fmt: skip
+    step = evaluate(job, columns)
+    predicted = mfu_of(job, float(step.step_s[0]), accelerators, FlopConvention.FULL)
+    # the 22B run materialises its score matrices, which this step model does not price yet: 25 %; the others 15 %
+    assert predicted == pytest.approx(mfu, rel=0.25 if name == "22B" else 0.15)
+    assert REJECTIONS[step.rejection[0]] == "fits"
+
+
+@pytest.mark.parametrize(
+    ("stage", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.88)]
+)
+def test_r06_zero_memory_of_a_7_5b_model_on_64(stage, gigabytes):
+    """Arithmetic of arXiv 1910.02054: 2 + 2 + 12 bytes per parameter."""
+    job = job_of(gpt(36, 4096, 32, vocab=1), 64, 64)
+    parts = evaluate(job, Columns.of(data_parallel=64, zero_stage=stage)).memory_parts
+    count = sum(job_params(job))
+    held = parts["weights"] + parts["gradients"] * 2 / job.precision.gradient_bytes + parts["optimizer"]
+    gathered = 4.0 * count / 36 if stage == 3 else 0.0  # two layers at work
+    assert float(held[0] - gathered) / count * 7.5 == pytest.approx(gigabytes, rel=5e-3)
+
+
+def job_params(job):
+    from gigawatt.model import parameters
+
+    counted = parameters(job.model)
+    return (counted.total - job.model.hidden,)  # the final norm is not held against a stage
+
+
+def test_r10_pipeline_bubbles():
+    assert float(relative_bubble(64, 16)) == pytest.approx(0.234, abs=5e-4)
+    assert float(bubble_fraction(64, 16)) == pytest.approx(0.190, abs=5e-4)
+    assert float(relative_bubble(64, 16, 4)) == pytest.approx(0.0586, abs=5e-5)
+    assert float(bubble_fraction(64, 16, 4)) == pytest.approx(0.0554, abs=5e-5)
+    for stages, plain, zero, dual in ((8, 21, 7, 6), (16, 45, 15, 14)):
+        assert bubble_1f1b(stages, 1, 2) == plain
+        assert bubble_zero_bubble_1p(stages, 1, 2, 1) == zero
+        assert bubble_dualpipe(stages, 3, 2, 1) == dual
+    assert zero_bubble_share("zb-1p", 64, 16) == pytest.approx(15 / 79 / 3)
+    assert zero_bubble_share("v-half", 64, 16) == pytest.approx(15 / 79 / 2)
+
+
+def test_micro_batches_in_flight():
+    assert float(micro_batches_in_flight(0, 8, 1, 64)) == 8
+    assert float(micro_batches_in_flight(7, 8, 1, 64)) == 1
+    assert float(micro_batches_in_flight(0, 8, 3, 64)) == pytest.approx(8 * (1 + 7 / 24))
+    assert float(micro_batches_in_flight(0, 8, 1, 4)) == 4
+
+
+@given(layers=st.integers(1, 130), stages=st.integers(1, 40), virtual=st.integers(1, 4))
+def test_every_layer_is_on_one_stage(layers, stages, virtual):
+    if stages * virtual > layers + 2:
+        with pytest.raises(ValueError, match="cannot fill"):
+            stage_layers((0,) * layers, stages, virtual)
+        return
+    counts = stage_layers((0,) * layers, stages, virtual)
+    assert counts.sum() == layers
+    assert counts.max() - counts.min() <= virtual
+
+
+def test_stragglers():
+    assert float(expected_maximum(16_384)) == pytest.approx(3.86, abs=0.03)
+    assert float(expected_maximum(1_000_000)) == pytest.approx(4.77, abs=0.03)
+    assert float(expected_maximum(1)) == 0
+
+
+def test_r11_scaling_trends_on_h100():
+    """Megatron-Core on H100: strong scaling of 175B at batch 1,152 loses about a tenth from 96 to 4,608 accelerators."""
+    mfu = {}
+    for accelerators in (96, 4608):
+        job = job_of("GPT-3 175B", accelerators, 1152, name="H100")
+        result = train(job)
+        mfu[accelerators] = mfu_of(job, result.step_s, result.accelerators, FlopConvention.FULL)
+    assert mfu[4608] < mfu[96]
+
+
+@st.composite
+def random_columns(draw, rows=12):
+    def pick(*values):
+        return [draw(st.sampled_from(values)) for _ in range(rows)]
+
+    return Columns.of(
+        tensor_parallel=pick(1, 2, 4, 8), pipeline_parallel=pick(1, 2, 4, 8), virtual_stages=pick(1, 2), data_parallel=pick(1, 2, 8, 16), context_parallel=pick(1, 2),
+        expert_parallel=pick(1, 2, 8), micro_batch=pick(1, 2), recompute=pick(0, 1, 2), zero_stage=pick(0, 1, 2, 3), sequence_parallel=pick(0, 1),
+    )  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(columns=random_columns(), model=st.sampled_from(["Grok-1", "Llama 3 70B", "DeepSeek-V3"]))
+def test_parts_sum_and_one_strategy_is_a_column_of_one(columns, model):
+    job = job_of(model, 4096, 512, 4096, "H100")
+    step = evaluate(job, columns)
+    assert tuple(step.step_parts) == STEP_PARTS
+    assert np.allclose(sum(step.step_parts.values()), step.step_s, rtol=1e-12)
+    assert np.allclose(sum(step.memory_parts.values()), step.memory_bytes, rtol=1e-12)
+    assert all((part >= 0).all() for part in step.step_parts.values())
+    assert (step.mfu <= step.hfu + 1e-12).all()
+    assert (step.hfu < 1).all()
+    for row in range(len(columns)):
+        alone = evaluate(job, columns.take([row]))
+        assert alone.step_s[0] == pytest.approx(step.step_s[row], rel=1e-12)
+        assert alone.memory_bytes[0] == pytest.approx(step.memory_bytes[row], rel=1e-12)
+        assert alone.rejection[0] == step.rejection[row]
+
+
+@settings(max_examples=20, deadline=None)
+@given(columns=random_columns(), factor=st.floats(1.0, 8.0))
+def test_a_faster_network_is_never_slower(columns, factor):
+    base = job_of("Grok-1", 4096, 512, 4096, "H100")
+    fast = job_of("Grok-1", 4096, 512, 4096, "H100", scale_out_bytes_per_s=5e10 * factor)
+    thin = job_of("Grok-1", 4096, 512, 4096, "H100", oversubscription=factor)
+    assert (evaluate(fast, columns).step_s <= evaluate(base, columns).step_s * (1 + 1e-12)).all()
+    assert (evaluate(thin, columns).step_s >= evaluate(base, columns).step_s * (1 - 1e-12)).all()
+
+
+def test_search_finds_the_best_of_all():
+    job = job_of("Llama 3 70B", 64, 128, 4096, "H100")
+    space = Space(tensor_parallel=(1, 2, 4, 8), pipeline_parallel=(1, 2, 4, 8), virtual_stages=(1, 2), micro_batch=(1, 2))
+    found = search(job, space)
+    everything = Columns.concatenate(strategies(job, space))
+    step = evaluate(job, everything)
+    fits = step.rejection == 0
+    assert found.generated == len(everything)
+    assert found.feasible == int(fits.sum())
+    assert found.generated == found.feasible + sum(found.rejected.values())
+    best = evaluate(job, found.best)
+    assert float(best.step_s[0]) == float(step.step_s[fits].min())
+    pareto = evaluate(job, found.pareto)
+    for row in range(len(found.pareto)):
+        beaten = (step.step_s < pareto.step_s[row]) & (step.memory_bytes < pareto.memory_bytes[row]) & (step.network_bytes < pareto.network_bytes[row])
+        assert not (beaten & fits).any()
+
+
+def test_search_is_deterministic_and_pins_hold():
+    job = job_of("Grok-1", 256, 256, 8192, "H100")
+    first, second = search(job), search(job)
+    assert first.best.row(0) == second.best.row(0)
+    pinned = search(job, pins={"tensor_parallel": 2, "recompute": 2})
+    assert set(pinned.alternatives.tensor_parallel.tolist()) <= {2}
+    assert pinned.best.row(0)["recompute"] == "full"
+    with pytest.raises(InputError, match="did you mean 'tensor_parallel'"):
+        search(job, pins={"tensor_paralel": 2})
+
+
+def test_no_rank_is_used_in_vain():
+    job = job_of("Llama 3 8B", 1000, 96, 8192, "H100")
+    result = train(job)
+    assert result.accelerators <= 1000
+    assert result.strategy["data_parallel"] * result.strategy["micro_batch"] <= 96
+
+
+def test_a_model_that_does_not_fit_says_by_how_much_and_what_would_help():
+    with pytest.raises(InfeasibleError) as error:
+        train(job_of("Llama 3.1 405B", 8, 64, 8192, "H100"))
+    text = str(error.value)
+    assert "memory per accelerator binds" in text
+    assert "too much" in text
+    assert "accelerators" in error.value.remedy
+    assert error.value.exit_code == 1
+
+
+def test_a_given_strategy_that_breaks_a_rule_is_named():
+    job = job_of("Llama 3 8B", 8, 64, 8192, "H100")
+    with pytest.raises(InputError, match="tensor parallel does not divide the attention heads"):
+        train(job, Columns.of(tensor_parallel=3))
+    with pytest.raises(TypeError, match="no such column"):
+        Columns.of(tensor=3)
+
+
+def test_result_is_printable_and_convertible():
+    result = train(job_of("Llama 3 8B", 8, 64, 8192, "H100"))
+    assert result.step.value == pytest.approx(result.step_s)
+    assert result.timeline.duration_s == pytest.approx(result.step_s)
+    assert result.to_dict()["strategy"]["precision"] == "bf16"
+    assert len(result.to_frame()) == 1 + len(result.alternatives)
+
+
+def test_every_rule_can_be_broken():
+    job = job_of("Mixtral 8x7B", 64, 64, 4096, "H100")
+    columns = Columns.of(
+        tensor_parallel=[1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1],
+        pipeline_parallel=[1, 1, 36, 1, 4, 1, 1, 1, 1, 1, 1],
+        virtual_stages=[1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1],
+        data_parallel=[128, 1, 1, 1, 11, 1, 1, 1, 2, 64, 1],
+        context_parallel=[1, 1, 1, 1, 1, 6, 1, 1, 1, 1, 1],
+        expert_parallel=[1, 1, 1, 1, 1, 1, 3, 8, 1, 1, 1],
+        expert_tensor_parallel=[1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1],
+        micro_batch=[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1],
+    )  # fmt: skip
+    assert evaluate(job, columns).rejection.tolist() == list(range(1, 12))
+
+
+def test_constants_are_few_and_replaceable():
+    assert constants({"straggler_sigma": 0.0}).straggler_sigma == 0
+    with pytest.raises(KeyError):
+        constants({"sigma": 0.0})
+    job = job_of("Llama 3 8B", 8, 64, 8192, "H100")
+    assert Evaluator(job).job is job
