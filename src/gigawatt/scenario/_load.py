@@ -142,6 +142,9 @@ def _overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str,
             continue
         places = {known: where for known, where in places.items() if known != path and not known.startswith(f"{path}.")}
         places[path] = place
+        while "." in path:  # sections that the override creates
+            path = path.rpartition(".")[0]
+            places.setdefault(path, place)
     if problems:
         raise InputError(problems)
     return data, places

@@ -1,0 +1,167 @@
+import csv
+import io
+from functools import lru_cache
+from importlib.resources import files
+
+import pytest
+
+from gigawatt.errors import InputError
+from gigawatt.validation import one_constant, summarise, validate_cases, validate_training
+from gigawatt.validation._rows import COLUMNS, texts
+
+
+@lru_cache(maxsize=None)
+def training():
+    return validate_training()
+
+
+@lru_cache(maxsize=None)
+def cases():
+    return validate_cases()
+
+
+def packaged():
+    return list(csv.DictReader(io.StringIO(files("gigawatt.validation").joinpath("data", "training_published.csv").read_text())))
+
+
+def test_statistics_on_rows_by_hand():
+    rows = [{"group": "a", "ratio": 1.1}, {"group": "a", "ratio": 0.8}, {"group": "b", "ratio": None}, {"group": "b", "ratio": 1.0}]
+    summary = summarise(rows)
+    assert summary["n"] == 3
+    assert summary["skipped"] == 1
+    assert summary["median_abs_error_pct"] == pytest.approx(10)
+    assert summary["bias_pct"] == pytest.approx(0)
+    assert summary["by_group"]["b"]["n"] == 1
+    assert summarise([{"group": "a", "ratio": None}])["median_abs_error_pct"] is None
+
+
+def test_the_baseline_is_one_constant_per_key():
+    rows = [{"u": 0.4, "k": "x"}, {"u": 0.5, "k": "x"}, {"u": 0.6, "k": "x"}, {"u": 0.2, "k": "y"}, {"u": None, "k": "y"}]
+    assert one_constant(rows, "u", "k") == [pytest.approx(1.25), 1.0, pytest.approx(0.5 / 0.6), 1.0, None]
+
+
+def test_every_row_is_predicted_or_says_why():
+    result = training()
+    assert len(result["rows"]) == 353
+    assert result["summary"]["n"] >= 0.95 * 353
+    for row in result["rows"]:
+        assert (row["skipped"] is None) == (row["ratio"] is not None)
+        if row["ratio"] is not None:
+            assert row["predicted"] / row["measured"] == pytest.approx(row["ratio"])
+    reasons = {row["id"]: row["skipped"] for row in result["rows"] if row["skipped"]}
+    assert all("not in the table of texts" not in reason for reason in reasons.values())
+
+
+def test_residuals_stay_where_they_are_published():
+    """A ratchet, not a target: an engine change that makes the table worse than the published one has to say so."""
+    summary = training()["summary"]
+    assert summary["median_abs_error_pct"] < 20
+    assert summary["by_group"]["korthikanti2022-a100"]["median_abs_error_pct"] < 8
+    assert abs(summary["bias_pct"]) < 6
+
+
+def test_every_text_of_the_table_is_explained():
+    known = texts()
+    for row in packaged():
+        for column in ("accelerator", "precision", "recompute", "zero_stage_or_fsdp", "attention", "flop_convention", "sequence_parallel"):
+            assert (column, row[column].strip()) in known, (row["id"], column)
+        for column in ("interconnect", "experts"):
+            assert not row[column] or (column, row[column].strip()) in known, (row["id"], column)
+
+
+def table(tmp_path, change=None, drop=None, cell=None):
+    rows = packaged()[:2]
+    columns = [column for column in rows[0] if column != drop]
+    if cell:
+        rows[1][cell[0]] = cell[1]
+    path = tmp_path / "data.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_another_table_of_the_same_columns(tmp_path):
+    result = validate_training(table(tmp_path))
+    assert [row["ratio"] for row in result["rows"]] == [row["ratio"] for row in training()["rows"][:2]]
+
+
+def test_an_unknown_text_is_reported_never_guessed(tmp_path):
+    row = validate_training(table(tmp_path, cell=("recompute", "fulll")))["rows"][1]
+    assert row["ratio"] is None
+    assert "recompute text 'fulll' is not in the table" in row["skipped"]
+    assert "nearest: 'full'" in row["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("drop", "cell", "words"),
+    [("hidden", None, "columns are missing: hidden"), (None, ("layers", "many"), "not a number"), (None, ("micro_batch", "-1"), "at least zero")],
+)
+def test_a_broken_table_says_where(tmp_path, drop, cell, words):
+    path = table(tmp_path, drop=drop, cell=cell)
+    with pytest.raises(InputError, match=words) as error:
+        validate_training(path)
+    assert f"{path}:{1 if drop else 3}" in str(error.value)
+
+
+def test_an_empty_table(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(InputError, match="no rows"):
+        validate_training(path)
+
+
+def test_cases_are_judged():
+    result = cases()
+    summary = result["summary"]
+    assert summary["skipped"] == 0, [row for row in result["rows"] if row["skipped"]]
+    assert summary["n_not_inputs"] >= 8
+    for row in result["rows"]:
+        low, high = row["published_low"] * (1 - row["tolerance"]), row["published_high"] * (1 + row["tolerance"])
+        assert row["inside"] == (low <= row["predicted"] <= high)
+        assert row["source"]
+    # what served as an input has to come out again
+    assert all(row["inside"] for row in result["rows"] if row["served_as_input"])
+
+
+def test_power_of_published_sites():
+    inside = {(row["id"], row["output"]): row["inside"] for row in cases()["rows"]}
+    assert inside["gb200-83k", "power.facility_peak"]
+    assert inside["colossus-200k", "power.facility_peak"]
+    assert inside["h100-node", "power.it_per_accelerator_peak"]
+
+
+CASE = "id: x\nscenario: {fleet: {accelerator: H100, count: 8}, model: Llama 3 8B}\nchecks:\n  - {output: OUT, published: PUB, source: me}\n"
+
+
+def test_a_case_file_of_ones_own(tmp_path):
+    path = tmp_path / "case.yaml"
+    path.write_text(CASE.replace("OUT", "training.memory").replace("PUB", "[1 GB, 80 GB]"))
+    row = validate_cases(path)["rows"][0]
+    assert row["inside"]
+    assert (row["published_low"], row["published_high"]) == (1e9, 80e9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CASE.replace("PUB", "3 kW").replace("OUT", "training.memory"), "an amount of data is needed"),
+        (CASE.replace("checks", "cheks"), "did you mean 'checks'"),
+        (CASE.replace("source", "sorce"), "did you mean 'source'"),
+        ("id: x\nchecks: [{output: a, published: 3, source: b}]\n", "either an inline scenario or a file"),
+        ("id: x\nscenario: {}\n", "a list of checks"),
+    ],
+)
+def test_a_broken_case_says_where(tmp_path, text, words):
+    path = tmp_path / "case.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        validate_cases(path)
+    assert "case.yaml:" in str(error.value)
+
+
+def test_a_case_with_an_unknown_output_is_skipped_with_the_nearest(tmp_path):
+    path = tmp_path / "case.yaml"
+    path.write_text(CASE.replace("OUT", "training.memry").replace("PUB", "3 GB"))
+    assert "nearest: 'training.memory'" in validate_cases(tmp_path)["rows"][0]["skipped"]
