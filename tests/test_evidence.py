@@ -34,4 +34,12 @@ def test_timeline_checks_its_columns():
     with pytest.raises(ValueError, match="ends before"):
         Timeline.of("t", [("a", "x", 2.0, 1.0)])
     with pytest.raises(ValueError, match="differ in length"):
-        Timeline(title="t", lanes=("a",), labels=("x",), lane=np.zeros(2, int), label=np.zeros(1, int), start_s=np.zeros(1), end_s=np.zeros(1))
+        Timeline(
+            title="t",
+            lanes=("a",),
+            labels=("x",),
+            lane=np.zeros(2, int),
+            label=np.zeros(1, int),
+            start_s=np.zeros(1),
+            end_s=np.zeros(1),
+        )

@@ -15,8 +15,11 @@ from gigawatt.errors import InputError, Problem
 
 MAX_NODES = 100_000
 _PLAIN_TAGS = {
-    "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null",
-}  # fmt: skip
+    "tag:yaml.org,2002:int",
+    "tag:yaml.org,2002:float",
+    "tag:yaml.org,2002:bool",
+    "tag:yaml.org,2002:null",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +50,28 @@ def read_text(path: Path) -> str:
         byte = error.object[error.start]
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(
-            Problem(message="the file is not UTF-8 text", location=f"{path}:{line}", found=f"byte 0x{byte:02x}", allowed="UTF-8")
+            Problem(
+                message="the file is not UTF-8 text",
+                location=f"{path}:{line}",
+                found=f"byte 0x{byte:02x}",
+                allowed="UTF-8",
+            )
         ) from None
     except OSError as error:
         raise InputError(Problem(message=f"cannot be read ({error.strerror})", location=str(path))) from None
 
 
 def read_document(path: Path) -> Document:
-    """Return the mapping in a YAML file, with places. Raises InputError with file:line:column for anything that is not one."""
+    """Return the mapping in a YAML file, with places. Raises InputError with file:line:column for anything that is
+    not one.
+    """
     return parse_document(read_text(path), name=str(path), folder=path.parent)
 
 
 def parse_document(text: str, *, name: str, folder: Path) -> Document:
-    """Return the mapping in YAML `text`; `name` stands for the file in messages. Raises InputError as `read_document`."""
+    """Return the mapping in YAML `text`; `name` stands for the file in messages. Raises InputError as
+    `read_document`.
+    """
     import yaml
 
     try:
@@ -68,13 +80,21 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(Problem(message=f"this is not valid YAML, or the file is cut short ({reason})", location=place)) from None
+        raise InputError(
+            Problem(message=f"this is not valid YAML, or the file is cut short ({reason})", location=place)
+        ) from None
     except yaml.YAMLError as error:
         raise InputError(Problem(message=f"this is not valid YAML ({error})", location=name)) from None
     if node is None:
-        raise InputError(Problem(message="the file is empty", location=name, allowed="a mapping such as 'name: my plan'"))
+        raise InputError(
+            Problem(message="the file is empty", location=name, allowed="a mapping such as 'name: my plan'")
+        )
     if not isinstance(node, yaml.MappingNode):
-        raise InputError(Problem(message="the top level must be a mapping", location=_mark(name, node), allowed="'name: value' lines"))
+        raise InputError(
+            Problem(
+                message="the top level must be a mapping", location=_mark(name, node), allowed="'name: value' lines"
+            )
+        )
     reader = _Reader(name)
     data = reader.value(node, "")
     if reader.problems:
@@ -100,12 +120,18 @@ class _Reader:
 
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise InputError(Problem(message=f"the document expands to more than {MAX_NODES:,} values", location=_mark(self.name, node)))
+            raise InputError(
+                Problem(
+                    message=f"the document expands to more than {MAX_NODES:,} values", location=_mark(self.name, node)
+                )
+            )
         self.places.setdefault(path, _mark(self.name, node))
         if isinstance(node, yaml.MappingNode):
             return dict(self._items(node, path))
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, f"{path}.{index}" if path else str(index)) for index, child in enumerate(node.value)]
+            return [
+                self.value(child, f"{path}.{index}" if path else str(index)) for index, child in enumerate(node.value)
+            ]
         return self._scalar(node)
 
     def _items(self, node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -114,7 +140,9 @@ class _Reader:
             name = str(key.value)
             where = f"{path}.{name}" if path else name
             if name in seen:
-                self.problems.append(Problem(message="this field stands here twice", location=_mark(self.name, key), path=where))
+                self.problems.append(
+                    Problem(message="this field stands here twice", location=_mark(self.name, key), path=where)
+                )
             seen.add(name)
             yield name, self.value(child, where)
 

@@ -25,8 +25,8 @@ class GigawattError(Exception):
 class Problem:
     """One mistake in the input.
 
-    `location` is "file:line:column", "file:line" or "--set path=value" (empty when the mistake has no place);
-    `path` is the dotted field ("fleet.accelerators"); `found` is what stands there; `allowed` says what may stand there;
+    `location` is "file:line:column", "file:line" or "--set path=value" (empty when the mistake has no place); `path`
+    is the dotted field ("fleet.accelerators"); `found` is what stands there; `allowed` says what may stand there;
     `nearest` is the closest valid name, if one is close.
     """
 
@@ -67,7 +67,9 @@ class OutputError(GigawattError):
 
 
 class InfeasibleError(GigawattError):
-    """No answer satisfies the constraints. The message names the one that binds, by how much, and the smallest change."""
+    """No answer satisfies the constraints. The message names the one that binds, by how much, and the smallest
+    change.
+    """
 
     exit_code = 1
 

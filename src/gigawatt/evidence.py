@@ -87,10 +87,10 @@ class Sourced:
 class Output:
     """A computed number: label, value in SI units, and how it came about.
 
-    `inputs` maps the symbols of `formula` to paths of other outputs or of assumptions. A path without an engine prefix
-    belongs to the same engine. `formula` is an expression in those symbols (Python syntax, functions `min`, `max`, `floor`,
-    `ceil`, `sqrt`, `exp`, `log`); a test evaluates it and compares. Where a number comes from a search or a
-    simulation there is no such expression: `formula` is empty and `method` says in words what was done.
+    `inputs` maps the symbols of `formula` to paths of other outputs or of assumptions. A path without an engine
+    prefix belongs to the same engine. `formula` is an expression in those symbols (Python syntax, functions `min`,
+    `max`, `floor`, `ceil`, `sqrt`, `exp`, `log`); a test evaluates it and compares. Where a number comes from a
+    search or a simulation there is no such expression: `formula` is empty and `method` says in words what was done.
     """
 
     label: str
@@ -148,9 +148,7 @@ class Breakdown:
 
     def scaled(self, factor: float) -> Breakdown:
         """Return the same tree with every value multiplied by `factor`."""
-        return replace(
-            self, value=self.value * factor, children=tuple(child.scaled(factor) for child in self.children)
-        )
+        return replace(self, value=self.value * factor, children=tuple(child.scaled(factor) for child in self.children))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

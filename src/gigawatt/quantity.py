@@ -4,9 +4,10 @@
     parse_quantity("$0.0674/kWh", "USD/J")   -> 1.872e-08
     format_quantity(1.5e8, "W")              -> "150 MW"
 
-Prefixes are decimal (k, M, G, T, P, E) or binary (Ki, Mi, Gi, Ti); GB is 1e9 bytes, GiB is 2**30, Gb is 1e9 bits. Counts and money may also
-carry k, M, B (or bn, billion) and T (or trillion): "13T tokens", "100k", "$1.08 billion". A bare number is a quantity only where
-the unit is a count or a fraction. Past this module every number is a float in SI units.
+Prefixes are decimal (k, M, G, T, P, E) or binary (Ki, Mi, Gi, Ti); GB is 1e9 bytes, GiB is 2**30, Gb is 1e9 bits.
+Counts and money may also carry k, M, B (or bn, billion) and T (or trillion): "13T tokens", "100k", "$1.08 billion". A
+bare number is a quantity only where the unit is a count or a fraction. Past this module every number is a float in SI
+units.
 """
 
 from __future__ import annotations
@@ -60,28 +61,80 @@ percent = 0.01 * count
 """
 
 _KINDS = {
-    "s": "time", "B": "amount of data", "FLOP": "amount of computation", "W": "power", "J": "energy", "USD": "amount of money",
-    "token": "number of tokens", "sequence": "number of sequences", "m": "length", "K": "temperature", "kg": "mass", "Hz": "frequency",
-    "": "plain number", "B/s": "bandwidth", "FLOP/s": "computing rate", "token/s": "token rate", "USD/J": "price of energy",
-    "USD/s": "amount of money per time", "USD/W": "price per power", "USD/token": "price per token", "W/s": "ramp", "1/s": "rate",
-    "FLOP/token": "amount of computation per token", "J/token": "energy per token", "kg/J": "emission per energy", "USD/B": "price per amount of data",
-}  # fmt: skip
+    "s": "time",
+    "B": "amount of data",
+    "FLOP": "amount of computation",
+    "W": "power",
+    "J": "energy",
+    "USD": "amount of money",
+    "token": "number of tokens",
+    "sequence": "number of sequences",
+    "m": "length",
+    "K": "temperature",
+    "kg": "mass",
+    "Hz": "frequency",
+    "": "plain number",
+    "B/s": "bandwidth",
+    "FLOP/s": "computing rate",
+    "token/s": "token rate",
+    "USD/J": "price of energy",
+    "USD/s": "amount of money per time",
+    "USD/W": "price per power",
+    "USD/token": "price per token",
+    "W/s": "ramp",
+    "1/s": "rate",
+    "FLOP/token": "amount of computation per token",
+    "J/token": "energy per token",
+    "kg/J": "emission per energy",
+    "USD/B": "price per amount of data",
+}
 _EXAMPLES = {
-    "s": "19 days", "B": "80 GB", "FLOP": "4.64e26 FLOP", "W": "150 MW", "J": "300 MWh", "USD": "$1.08 billion", "token": "13T tokens",
-    "sequence": "2048 sequences", "m": "1000 km", "K": "300 K", "kg": "10 t", "Hz": "0.5 Hz", "": "100,000", "B/s": "400 Gb/s",
-    "FLOP/s": "989 TFLOP/s", "token/s": "1M tokens/s", "USD/J": "$0.0674/kWh", "USD/s": "$2/h", "USD/W": "$12 million/MW",
-    "USD/token": "$1e-6/token", "W/s": "10 MW/min", "1/s": "4.7e-4 /day", "FLOP/token": "1e12 FLOP/token", "J/token": "0.4 J/token",
-    "kg/J": "0.3 kg/kWh", "USD/B": "$0.1/GB",
-}  # fmt: skip
+    "s": "19 days",
+    "B": "80 GB",
+    "FLOP": "4.64e26 FLOP",
+    "W": "150 MW",
+    "J": "300 MWh",
+    "USD": "$1.08 billion",
+    "token": "13T tokens",
+    "sequence": "2048 sequences",
+    "m": "1000 km",
+    "K": "300 K",
+    "kg": "10 t",
+    "Hz": "0.5 Hz",
+    "": "100,000",
+    "B/s": "400 Gb/s",
+    "FLOP/s": "989 TFLOP/s",
+    "token/s": "1M tokens/s",
+    "USD/J": "$0.0674/kWh",
+    "USD/s": "$2/h",
+    "USD/W": "$12 million/MW",
+    "USD/token": "$1e-6/token",
+    "W/s": "10 MW/min",
+    "1/s": "4.7e-4 /day",
+    "FLOP/token": "1e12 FLOP/token",
+    "J/token": "0.4 J/token",
+    "kg/J": "0.3 kg/kWh",
+    "USD/B": "$0.1/GB",
+}
 _MAGNITUDES = {
-    "k": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "B": 1e9, "bn": 1e9, "billion": 1e9, "T": 1e12, "trillion": 1e12,
-}  # fmt: skip
+    "k": 1e3,
+    "thousand": 1e3,
+    "M": 1e6,
+    "million": 1e6,
+    "B": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+    "T": 1e12,
+    "trillion": 1e12,
+}
 _WORDS = frozenset(word for word in _MAGNITUDES if len(word) > 1)
 _TEXT = re.compile(
     r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
     r"\s*(?:(?P<magnitude>k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
 )
-COUNT_UNITS = frozenset({"", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"})
+COUNT_UNITS = frozenset(
+    {"", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"}
+)
 
 
 class QuantityError(ValueError):
@@ -100,7 +153,8 @@ def kind_of(unit: str) -> str:
 def parse_quantity(text: str | int | float, unit: str) -> float:
     """Return `text` in the SI unit `unit` (see the module docstring for what may be written).
 
-    Raises QuantityError where it is no number, has another dimension, has no unit where one is needed, or is not finite.
+    Raises QuantityError where it is no number, has another dimension, has no unit where one is needed, or is not
+    finite.
     """
     allowed = f"{kind_of(unit)}, for example {_EXAMPLES.get(unit, '1 ' + unit)}"
     if isinstance(text, bool) or not isinstance(text, str | int | float):
@@ -144,7 +198,9 @@ def _factor(text: str, unit: str, whole: str, allowed: str) -> float:
     spelled = text.replace("%", "percent").replace("$", "USD").replace("·", "*").replace("per ", "/ ")
     spelled = re.sub(r"\bUSD\s+USD\b", "USD", spelled)
     try:
-        found = _registry().Quantity(1.0, _registry().parse_units(f"1{spelled}" if spelled.startswith("/") else spelled))
+        found = _registry().Quantity(
+            1.0, _registry().parse_units(f"1{spelled}" if spelled.startswith("/") else spelled)
+        )
     except Exception:  # pint raises a dozen types for text that is no unit
         raise QuantityError(f"{text!r} is not a unit", found=repr(whole), allowed=allowed) from None
     try:
@@ -152,7 +208,12 @@ def _factor(text: str, unit: str, whole: str, allowed: str) -> float:
         return float(found.to(needed).magnitude)
     except Exception:
         kind = next(
-            (word for symbol, word in _KINDS.items() if found.is_compatible_with(_registry().parse_units(symbol or "count"))), None
+            (
+                word
+                for symbol, word in _KINDS.items()
+                if found.is_compatible_with(_registry().parse_units(symbol or "count"))
+            ),
+            None,
         )
         message = f"this is {_article(kind)}, {_article(kind_of(unit))} is needed" if kind else "wrong unit"
         raise QuantityError(message, found=repr(whole), allowed=allowed) from None
@@ -165,15 +226,30 @@ def _article(words: str) -> str:
 # How each unit is shown: (factor to divide by, suffix), largest first.
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _LARGE_COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1.0, ""))
-_TIMES = ((365.25 * 86400, "years"), (86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-_PER = {"USD/J": (3.6e6, "/kWh"), "USD/s": (3600.0, "/h"), "USD/W": (1.0, "/W"), "USD/token": (1e6, " per million tokens"), "USD/B": (1e9, "/GB")}
+_TIMES = (
+    (365.25 * 86400, "years"),
+    (86400.0, "days"),
+    (3600.0, "h"),
+    (60.0, "min"),
+    (1.0, "s"),
+    (1e-3, "ms"),
+    (1e-6, "us"),
+    (1e-9, "ns"),
+)
+_PER = {
+    "USD/J": (3.6e6, "/kWh"),
+    "USD/s": (3600.0, "/h"),
+    "USD/W": (1.0, "/W"),
+    "USD/token": (1e6, " per million tokens"),
+    "USD/B": (1e9, "/GB"),
+}
 
 
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     """Return `value` (SI, `unit`) as a person writes it, with about `digits` significant digits.
 
-    >>> format_quantity(1.5e8, "W"), format_quantity(1.64e6, "s"), format_quantity(1.08e9, "USD"), format_quantity(100000, "")
-    ('150 MW', '19 days', '$1.08 billion', '100,000')
+    >>> format_quantity(1.5e8, "W"), format_quantity(1.64e6, "s"), format_quantity(1.08e9, "USD"),
+    format_quantity(100000, "") ('150 MW', '19 days', '$1.08 billion', '100,000')
     """
     if not math.isfinite(value):
         return "unlimited" if value > 0 else "not a number" if math.isnan(value) else "-unlimited"
@@ -203,7 +279,7 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
 
 
 def _scaled(value: float, steps: tuple[tuple[float, str], ...], digits: int, unit: str = "") -> str:
-    for factor, prefix in steps:
+    for factor, prefix in steps:  # noqa: B007 (the last pair is used below)
         if abs(value) >= factor * (1 - 0.5 * 10.0**-digits):
             break
     else:

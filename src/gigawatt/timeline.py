@@ -1,7 +1,8 @@
 """Intervals on lanes: the training step, the run, later the dispatch and the build-out.
 
-A `Timeline` is a struct of arrays. Times are seconds from the start of what it describes; `value` is what the lane carries
-while the interval lasts (watts on a power lane, accelerators on a fleet lane, NaN where the lane carries nothing).
+A `Timeline` is a struct of arrays. Times are seconds from the start of what it describes; `value` is what the lane
+carries while the interval lasts (watts on a power lane, accelerators on a fleet lane, NaN where the lane carries
+nothing).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Timeline:
             raise ValueError(f"the columns of timeline {self.title!r} differ in length")
         if len(self.lane) == 0:
             return
-        if not (0 <= self.lane.min() and self.lane.max() < len(self.lanes)):
+        if not (self.lane.min() >= 0 and self.lane.max() < len(self.lanes)):
             raise ValueError(f"a lane index of timeline {self.title!r} is out of range")
-        if not (0 <= self.label.min() and self.label.max() < len(self.labels)):
+        if not (self.label.min() >= 0 and self.label.max() < len(self.labels)):
             raise ValueError(f"a label index of timeline {self.title!r} is out of range")
         if not bool((self.end_s >= self.start_s).all()):
             raise ValueError(f"an interval of timeline {self.title!r} ends before it starts")
@@ -77,6 +78,7 @@ class Timeline:
             "lanes": list(self.lanes),
             "labels": list(self.labels),
             "intervals": [
-                {"lane": lane, "label": label, "start_s": start, "end_s": end} for lane, label, start, end in self.rows()
+                {"lane": lane, "label": label, "start_s": start, "end_s": end}
+                for lane, label, start, end in self.rows()
             ],
         }

@@ -14,8 +14,14 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no 'chromium' on this machine (Debian: apt-get install chromium)"),
 ]
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +46,16 @@ def page(request, browser, report):
     width, scheme = request.param
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.complaints, page.requests = [], []
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("request", lambda request: page.requests.append(request.url))
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length")
+    page.wait_for_function(
+        "document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length"
+    )
     yield page
     page.close()
 
@@ -74,7 +85,15 @@ def test_every_chart_is_drawn_named_and_has_a_table(page):
 
 def test_labels_are_reachable(page):
     assert page.get_by_role("heading", level=1).inner_text() == "Colossus, 100,000 H100"
-    for title in ("The answer", "Limits", "What would help", "Training", "The run and its failures", "Power and money", "Assumptions"):
+    for title in (
+        "The answer",
+        "Limits",
+        "What would help",
+        "Training",
+        "The run and its failures",
+        "Power and money",
+        "Assumptions",
+    ):
         assert page.get_by_role("heading", name=title, exact=True).count() == 1
     assert page.get_by_role("img", name="One training step").count() >= 1
     assert "What binds" in page.get_by_role("note").inner_text()

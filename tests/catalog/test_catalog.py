@@ -57,13 +57,16 @@ def test_facts_are_dated(catalog):
 
 
 @pytest.mark.parametrize(
-    ("text", "sortable"), [("2024", "2024"), ("2025-Q2", "2025-06"), ("FY26Q1", "2026-03"), ("2023-2025", "2025"), ("", "")]
+    ("text", "sortable"),
+    [("2024", "2024"), ("2025-Q2", "2025-06"), ("FY26Q1", "2026-03"), ("2023-2025", "2025"), ("", "")],
 )
 def test_dates_sort_by_their_end(text, sortable):
     assert sortable_date(text) == sortable
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("H1000", "H100 SXM"), ("TPU v5", "TPU v5p"), ("Traniium2", "Trainium2")])
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("H1000", "H100 SXM"), ("TPU v5", "TPU v5p"), ("Traniium2", "Trainium2")]
+)
 def test_unknown_accelerator_names_the_nearest(catalog, name, nearest):
     with pytest.raises(InputError) as error:
         catalog.accelerator(name, "here.yaml:3:5", "fleet.accelerator")
@@ -95,7 +98,9 @@ def test_overlay_adds_and_overrides(catalog, tmp_path):
 
 def test_overlay_errors_come_all_at_once_with_their_line(tmp_path):
     file = tmp_path / "bad.yaml"
-    file.write_text("accelerators:\n  A: {base: H100 SXM, memry: 3 GB}\n  B: {bf16: 3 GB}\nmodells:\n  C: {layers: 3}\n")
+    file.write_text(
+        "accelerators:\n  A: {base: H100 SXM, memry: 3 GB}\n  B: {bf16: 3 GB}\nmodells:\n  C: {layers: 3}\n"
+    )
     with pytest.raises(InputError) as error:
         load_catalog([file])
     text = str(error.value)
@@ -107,33 +112,93 @@ def test_overlay_errors_come_all_at_once_with_their_line(tmp_path):
 
 CONFIGS = {
     "Llama 3.1 8B": {
-        "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32,
-        "num_key_value_heads": 8, "vocab_size": 128256, "hidden_act": "silu", "max_position_embeddings": 131072, "tie_word_embeddings": False,
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+        "hidden_act": "silu",
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": False,
     },
     "Mixtral 8x7B": {
-        "architectures": ["MixtralForCausalLM"], "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32,
-        "num_key_value_heads": 8, "num_experts_per_tok": 2, "num_local_experts": 8, "vocab_size": 32000, "sliding_window": None, "hidden_act": "silu",
+        "architectures": ["MixtralForCausalLM"],
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "num_experts_per_tok": 2,
+        "num_local_experts": 8,
+        "vocab_size": 32000,
+        "sliding_window": None,
+        "hidden_act": "silu",
     },
     "Qwen3-30B-A3B": {
-        "architectures": ["Qwen3MoeForCausalLM"], "hidden_size": 2048, "intermediate_size": 6144, "moe_intermediate_size": 768, "num_attention_heads": 32,
-        "num_hidden_layers": 48, "num_key_value_heads": 4, "num_experts": 128, "num_experts_per_tok": 8, "decoder_sparse_step": 1, "mlp_only_layers": [],
-        "head_dim": 128, "vocab_size": 151936,
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "moe_intermediate_size": 768,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 48,
+        "num_key_value_heads": 4,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "head_dim": 128,
+        "vocab_size": 151936,
     },
     "DeepSeek-V3": {
-        "architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048, "num_attention_heads": 128,
-        "num_hidden_layers": 61, "num_key_value_heads": 128, "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3,
-        "moe_layer_freq": 1, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "vocab_size": 129280,
+        "architectures": ["DeepseekV3ForCausalLM"],
+        "hidden_size": 7168,
+        "intermediate_size": 18432,
+        "moe_intermediate_size": 2048,
+        "num_attention_heads": 128,
+        "num_hidden_layers": 61,
+        "num_key_value_heads": 128,
+        "n_routed_experts": 256,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 8,
+        "first_k_dense_replace": 3,
+        "moe_layer_freq": 1,
+        "q_lora_rank": 1536,
+        "kv_lora_rank": 512,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+        "vocab_size": 129280,
     },
     "gpt-oss-120b": {
-        "architectures": ["GptOssForCausalLM"], "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64, "num_hidden_layers": 36,
-        "num_key_value_heads": 8, "head_dim": 64, "num_local_experts": 128, "num_experts_per_tok": 4, "sliding_window": 128, "vocab_size": 201088,
+        "architectures": ["GptOssForCausalLM"],
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_attention_heads": 64,
+        "num_hidden_layers": 36,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "num_local_experts": 128,
+        "num_experts_per_tok": 4,
+        "sliding_window": 128,
+        "vocab_size": 201088,
         "layer_types": ["sliding_attention", "full_attention"] * 18,
     },
     "Grok-1": {
-        "architectures": ["Grok1ModelForCausalLM"], "hidden_size": 6144, "intermediate_size": 32768, "num_attention_heads": 48, "num_hidden_layers": 64,
-        "num_key_value_heads": 8, "num_experts": 8, "num_experts_per_tok": 2, "vocab_size": 131072, "max_position_embeddings": 8192, "tie_word_embeddings": True,
+        "architectures": ["Grok1ModelForCausalLM"],
+        "hidden_size": 6144,
+        "intermediate_size": 32768,
+        "num_attention_heads": 48,
+        "num_hidden_layers": 64,
+        "num_key_value_heads": 8,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "vocab_size": 131072,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -151,7 +216,10 @@ def test_a_configuration_file_is_the_catalogue_entry(catalog, tmp_path, name):
     [
         ('{"architectures": ["LlamaForCausaLLM"]}', ["architecture is not known", "did you mean 'LlamaForCausalLM'"]),
         ('{"architectures": ["LlamaForCausalLM"], "hidden_size": 4', ["not valid JSON", "cut short"]),
-        ('{"architectures": ["MixtralForCausalLM"], "hidden_size": 4096}', ["num_local_experts", "num_hidden_layers", "missing"]),
+        (
+            '{"architectures": ["MixtralForCausalLM"], "hidden_size": 4096}',
+            ["num_local_experts", "num_hidden_layers", "missing"],
+        ),
         ("[1, 2]", ["a JSON object is needed"]),
         ('{"architectures": ["LlamaForCausalLM"], "hidden_size": "wide"}', ["a whole number is needed"]),
     ],

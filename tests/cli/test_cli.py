@@ -13,7 +13,9 @@ EXAMPLE = str(ROOT / "examples" / "grok-1.yaml")
 
 
 def run(*arguments, cwd=None):
-    return subprocess.run([sys.executable, "-m", "gigawatt", *arguments], capture_output=True, text=True, cwd=cwd or ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "gigawatt", *arguments], capture_output=True, text=True, cwd=cwd or ROOT, check=False
+    )
 
 
 def test_plan_writes_a_report_and_says_where(tmp_path):

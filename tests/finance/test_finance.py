@@ -20,9 +20,17 @@ VALUES = {path: load_catalog().fact(FACTS.get(path, path)).best for path in ASSU
 
 def run(**changes):
     arguments = {
-        "purchases": [Purchase(name="H100 SXM", count=1000, price_usd=26_000.0)], "switches_per_accelerator": 0.05, "it_peak_w": 1.1e6, "energy_j": 1e13,
-        "energy_usd_per_joule": 0.07 / 3.6e6, "run_s": 30 * 86400.0, "accelerators_used": 960, "goodput": 0.9, "tokens": 1e12, "values": VALUES,
-    }  # fmt: skip
+        "purchases": [Purchase(name="H100 SXM", count=1000, price_usd=26_000.0)],
+        "switches_per_accelerator": 0.05,
+        "it_peak_w": 1.1e6,
+        "energy_j": 1e13,
+        "energy_usd_per_joule": 0.07 / 3.6e6,
+        "run_s": 30 * 86400.0,
+        "accelerators_used": 960,
+        "goodput": 0.9,
+        "tokens": 1e12,
+        "values": VALUES,
+    }
     return assess(**(arguments | changes))
 
 
@@ -31,7 +39,15 @@ def test_r35_capital_recovery_and_cost_of_compute():
     assert capital_recovery_factor(0.08, 20) == pytest.approx(0.10185, abs=5e-6)
     assert capital_recovery_factor(0.0, 4) == 0.25
     cost = levelised_cost_of_compute(
-        capex_usd=52_000, rate=0.10, years=5, maintenance_per_year=0.03, power_w=1400, pue=1.2, load=0.9, energy_usd_per_joule=0.08 / 3.6e6, useful_fraction=0.8
+        capex_usd=52_000,
+        rate=0.10,
+        years=5,
+        maintenance_per_year=0.03,
+        power_w=1400,
+        pue=1.2,
+        load=0.9,
+        energy_usd_per_joule=0.08 / 3.6e6,
+        useful_fraction=0.8,
     )
     assert cost == pytest.approx(2.331, rel=1e-3)
 
@@ -54,10 +70,15 @@ def test_server_prices_are_not_counted_twice():
 @given(scale=st.floats(1.01, 10))
 def test_costs_scale(scale):
     base = run()
-    assert run(run_s=30 * 86400.0 * scale, energy_j=1e13 * scale).run_cost.value == pytest.approx(base.run_cost.value * scale)
+    assert run(run_s=30 * 86400.0 * scale, energy_j=1e13 * scale).run_cost.value == pytest.approx(
+        base.run_cost.value * scale
+    )
     assert run(energy_usd_per_joule=0.07 / 3.6e6 * scale).run_cost.value > base.run_cost.value
     assert run(energy_j=1e13 * scale).capex.value == base.capex.value
-    assert run(goodput=0.9 / scale).outputs["finance.cost_per_useful_accelerator_hour"].value > base.outputs["finance.cost_per_useful_accelerator_hour"].value
+    assert (
+        run(goodput=0.9 / scale).outputs["finance.cost_per_useful_accelerator_hour"].value
+        > base.outputs["finance.cost_per_useful_accelerator_hour"].value
+    )
 
 
 def test_capital_is_the_sum_of_what_one_costs():

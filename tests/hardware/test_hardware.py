@@ -61,7 +61,9 @@ def test_other_textbook_forms():
     assert in_network_all_reduce(2, 10.0, 1.0, 1.0) == 14
     assert hierarchical_all_reduce(8, 1, 1e9, 0, 1e-11, 0, 1e-10) == ring_all_reduce(8, 1e9, 0, 1e-11)
     # large messages: a tree moves what a ring moves; small ones: far fewer steps
-    assert double_tree_all_reduce(1024, 1e10, 1e-6, 1e-10) == pytest.approx(ring_all_reduce(1024, 1e10, 0, 1e-10), rel=0.02)
+    assert double_tree_all_reduce(1024, 1e10, 1e-6, 1e-10) == pytest.approx(
+        ring_all_reduce(1024, 1e10, 0, 1e-10), rel=0.02
+    )
     assert double_tree_all_reduce(1024, 1.0, 1e-6, 1e-10) < 0.02 * ring_all_reduce(1024, 1.0, 1e-6, 1e-10)
     assert bus_bandwidth("all_reduce", 8, 1e9, ring_all_reduce(8, 1e9, 0, 1e-11)) == pytest.approx(1e11)
 
@@ -93,8 +95,12 @@ def test_wave_quantisation():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    m=st.floats(1, 1e5), n=st.floats(1, 1e5), k=st.floats(1, 1e5), dtype=st.sampled_from(["bf16", "fp8"]), family=st.sampled_from(["matmul", "grouped_matmul", "attention"]),
-)  # fmt: skip
+    m=st.floats(1, 1e5),
+    n=st.floats(1, 1e5),
+    k=st.floats(1, 1e5),
+    dtype=st.sampled_from(["bf16", "fp8"]),
+    family=st.sampled_from(["matmul", "grouped_matmul", "attention"]),
+)
 def test_no_operation_beats_the_roofline(m, n, k, dtype, family):
     chip = chip_of(H100)
     flop, moved = np.float64(2 * m * n * k), np.float64(2 * (m * k + k * n + m * n))
@@ -106,10 +112,13 @@ def test_no_operation_beats_the_roofline(m, n, k, dtype, family):
 
 @settings(max_examples=80, deadline=None)
 @given(
-    size=st.integers(1, 4096), stride=st.sampled_from([1, 2, 8, 64]), n=st.floats(0, 1e11),
+    size=st.integers(1, 4096),
+    stride=st.sampled_from([1, 2, 8, 64]),
+    n=st.floats(0, 1e11),
     kind=st.sampled_from(["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]),
-    name=st.sampled_from(["H100 SXM", "GB200 (per GPU)", "TPU v5p", "Trainium2", "MI300X"]), factor=st.floats(1.0, 4.0),
-)  # fmt: skip
+    name=st.sampled_from(["H100 SXM", "GB200 (per GPU)", "TPU v5p", "Trainium2", "MI300X"]),
+    factor=st.floats(1.0, 4.0),
+)
 def test_collectives_behave(size, stride, n, kind, name, factor):
     accelerator = CATALOG.accelerator(name)
     count = 4096 * 64
@@ -155,7 +164,10 @@ def test_tiers_follow_the_size():
     assert [tier.name for tier in fabric_of(H100, 256).tiers] == ["scale-up", "leaf"]
     assert [tier.name for tier in fabric_of(H100, 100_000).tiers] == ["scale-up", "leaf", "spine", "core"]
     assert fabric_of(CATALOG.accelerator("TPU v5p"), 20_000).tiers[1].name == "data-centre network"
-    assert all(a.domain < b.domain for a, b in zip(fabric_of(H100, 10**6).tiers, fabric_of(H100, 10**6).tiers[1:], strict=False))
+    assert all(
+        a.domain < b.domain
+        for a, b in zip(fabric_of(H100, 10**6).tiers, fabric_of(H100, 10**6).tiers[1:], strict=False)
+    )
 
 
 def test_what_the_catalogue_lacks_is_named():

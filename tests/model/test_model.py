@@ -68,7 +68,8 @@ def test_every_model_is_described_or_says_why_not():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("Llama 3 8B", 131_072), ("Llama 3 70B", 327_680), ("Llama 3.1 405B", 516_096), ("DeepSeek-V3", 70_272)]
+    ("name", "value"),
+    [("Llama 3 8B", 131_072), ("Llama 3 70B", 327_680), ("Llama 3.1 405B", 516_096), ("DeepSeek-V3", 70_272)],
 )
 def test_r30_kv_cache_bytes_per_token(name, value):
     assert kv_cache_bytes_per_token(model_of(name), BF16) == value
@@ -81,19 +82,25 @@ def test_r30_kv_cache_of_llama_2_13b_at_8192_tokens():
 @pytest.mark.parametrize(("convention", "share"), [(FlopConvention.FULL, 0.083), (FlopConvention.CAUSAL, 0.042)])
 def test_attention_share_of_405b_at_8192(convention, share):
     model = model_of("Llama 3.1 405B")
-    assert flop_per_token(model, 8192, convention) / flop_per_token(model, 0, convention) - 1 == pytest.approx(share, abs=1e-3)
+    assert flop_per_token(model, 8192, convention) / flop_per_token(model, 0, convention) - 1 == pytest.approx(
+        share, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(("convention", "ratio"), [(FlopConvention.FULL, 1.33), (FlopConvention.CAUSAL, 0.67)])
 def test_attention_share_of_405b_at_131072(convention, ratio):
     model = model_of("Llama 3.1 405B")
-    assert flop_per_token(model, 131072, convention) / flop_per_token(model, 0, convention) - 1 == pytest.approx(ratio, abs=0.02)
+    assert flop_per_token(model, 131072, convention) / flop_per_token(model, 0, convention) - 1 == pytest.approx(
+        ratio, abs=0.02
+    )
 
 
 def published(name, **changes):
     model = model_of(name)
     defaults = {"batch": 1, "sequence": 2048, "sharding": Sharding.of(), "precision": PRECISIONS["fp16"]}
-    return model, activation_bytes(model, model.layers[0], materialised_scores=True, dropout=True, **(defaults | changes))
+    return model, activation_bytes(
+        model, model.layers[0], materialised_scores=True, dropout=True, **(defaults | changes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,15 +125,31 @@ def test_activations_under_tensor_and_sequence_parallelism():
 
 def test_logits():
     model = model_of("Llama 3 8B")
-    assert logits_bytes(model, batch=2, sequence=8192, sharding=Sharding.of(tensor_parallel=4)) == 2 * 8192 * 128256 * 6 / 4
+    assert (
+        logits_bytes(model, batch=2, sequence=8192, sharding=Sharding.of(tensor_parallel=4))
+        == 2 * 8192 * 128256 * 6 / 4
+    )
 
 
-MODELS = ["GPT-3 175B", "Llama 3.1 405B", "Mixtral 8x7B", "DeepSeek-V3", "Grok-2", "gpt-oss-120b", "Llama 4 Maverick 17B-128E"]
+MODELS = [
+    "GPT-3 175B",
+    "Llama 3.1 405B",
+    "Mixtral 8x7B",
+    "DeepSeek-V3",
+    "Grok-2",
+    "gpt-oss-120b",
+    "Llama 4 Maverick 17B-128E",
+]
 
 
 def total_flop(model, phase, sharding, batch, sequence):
     arguments = {"phase": phase, "batch": batch, "sequence": sequence, "sharding": sharding, "precision": BF16}
-    operations = [op for layer, count in model.groups() for op in layer_operations(model, layer, **arguments) for _ in range(count)]
+    operations = [
+        op
+        for layer, count in model.groups()
+        for op in layer_operations(model, layer, **arguments)
+        for _ in range(count)
+    ]
     operations += [*embedding_operations(model, **arguments), *head_operations(model, **arguments)]
     return sum(float(op.flop) for op in operations)
 
@@ -144,9 +167,12 @@ def test_operations_add_up_to_the_flops_of_a_token(name):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(["GPT-3 175B", "Llama 3.1 405B", "Mixtral 8x7B", "Grok-2"]), tensor=st.sampled_from([1, 2, 4, 8]), context=st.sampled_from([1, 2, 4]),
-    expert=st.sampled_from([1, 2, 4, 8]), batch=st.integers(1, 8),
-)  # fmt: skip
+    name=st.sampled_from(["GPT-3 175B", "Llama 3.1 405B", "Mixtral 8x7B", "Grok-2"]),
+    tensor=st.sampled_from([1, 2, 4, 8]),
+    context=st.sampled_from([1, 2, 4]),
+    expert=st.sampled_from([1, 2, 4, 8]),
+    batch=st.integers(1, 8),
+)
 def test_sharding_conserves_work(name, tensor, context, expert, batch):
     model = model_of(name)
     whole = total_flop(model, "forward", Sharding.of(), batch, 8192)

@@ -4,14 +4,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigawatt.catalog import load_catalog
-from gigawatt.power import ASSUMPTIONS, Load, accelerators_fed, assess, phase_power, ramp_energy, smoothing_energy, swing_fundamental
+from gigawatt.power import (
+    ASSUMPTIONS,
+    Load,
+    accelerators_fed,
+    assess,
+    phase_power,
+    ramp_energy,
+    smoothing_energy,
+    swing_fundamental,
+)
 
 VALUES = {path: load_catalog().fact(path).best for path in ASSUMPTIONS}
 H100 = Load(name="H100 SXM", count=100_000, tdp_w=700, server_max_w_per_accelerator=1275)
 
 
 def run(load=H100, **changes):
-    arguments = {"switches_per_accelerator": 0.078, "pue": 1.2, "values": VALUES, "computing_fraction": 0.7, "goodput": 0.9, "step_s": 5.0}
+    arguments = {
+        "switches_per_accelerator": 0.078,
+        "pue": 1.2,
+        "values": VALUES,
+        "computing_fraction": 0.7,
+        "goodput": 0.9,
+        "step_s": 5.0,
+    }
     return assess(loads=[load], **(arguments | changes))
 
 
@@ -36,7 +52,13 @@ def test_measured_node():
     assert VALUES["power.compute_fraction"] * 700 == pytest.approx(551, rel=0.01)
 
 
-@given(count=st.integers(1, 10**6), tdp=st.floats(100, 2000), pue=st.floats(1.0, 2.0), duty=st.floats(0, 1), goodput=st.floats(0, 1))
+@given(
+    count=st.integers(1, 10**6),
+    tdp=st.floats(100, 2000),
+    pue=st.floats(1.0, 2.0),
+    duty=st.floats(0, 1),
+    goodput=st.floats(0, 1),
+)
 def test_power_is_ordered_and_conserved(count, tdp, pue, duty, goodput):
     result = run(Load(name="x", count=count, tdp_w=tdp), pue=pue, computing_fraction=duty, goodput=goodput)
     assert result.facility_idle_w <= result.facility_w * (1 + 1e-9)
@@ -56,6 +78,11 @@ def test_what_a_limit_feeds_stays_inside_it(limit, pue, watts):
 
 def test_limit_round_trip():
     result = run(grid_limit_w=150e6)
-    assert run(Load(name="H100 SXM", count=result.max_accelerators, tdp_w=700, server_max_w_per_accelerator=1275)).facility_peak_w <= 150e6
+    assert (
+        run(
+            Load(name="H100 SXM", count=result.max_accelerators, tdp_w=700, server_max_w_per_accelerator=1275)
+        ).facility_peak_w
+        <= 150e6
+    )
     with pytest.raises(ValueError, match="PUE"):
         run(pue=0.9)

@@ -29,7 +29,9 @@ def test_r14_llama_3_rate():
     assert mean_time_between_failures(16_384, rate) == pytest.approx(3.09 * HOUR, rel=0.01)
     assert rate * DAY == pytest.approx(4.74e-4, rel=0.01)
     # hardware and software rates of the catalogue together are the published total
-    ours = mean_time_between_failures(16_384, VALUES["reliability.hardware_failure_rate"], VALUES["reliability.software_failure_rate"])
+    ours = mean_time_between_failures(
+        16_384, VALUES["reliability.hardware_failure_rate"], VALUES["reliability.software_failure_rate"]
+    )
     assert ours == pytest.approx(3.09 * HOUR, rel=0.03)
 
 
@@ -48,9 +50,14 @@ def test_r16_optimal_checkpoint():
 
 # MTBF, restart, save, efficiency (docs/science.md 8.4)
 R18 = [
-    (3.09 * HOUR, 600, 60, 0.853), (3.09 * HOUR, 180, 10, 0.943), (1800, 600, 60, 0.551), (1800, 180, 10, 0.814), (182, 600, 60, 0.015),
-    (182, 180, 10, 0.26), (182, 20, 1, 0.806),
-]  # fmt: skip
+    (3.09 * HOUR, 600, 60, 0.853),
+    (3.09 * HOUR, 180, 10, 0.943),
+    (1800, 600, 60, 0.551),
+    (1800, 180, 10, 0.814),
+    (182, 600, 60, 0.015),
+    (182, 180, 10, 0.26),
+    (182, 20, 1, 0.806),
+]
 
 
 @pytest.mark.parametrize(("mtbf", "restart", "save", "efficiency"), R18)

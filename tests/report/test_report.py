@@ -1,7 +1,7 @@
 import io
 import json
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -11,10 +11,19 @@ from rich.console import Console
 import gigawatt
 from gigawatt.errors import OutputError
 from gigawatt.planning import explain
-from gigawatt.report import plan_schema, print_entry, print_explanation, print_listing, print_plan, render_html, write_atomically, write_html
+from gigawatt.report import (
+    plan_schema,
+    print_entry,
+    print_explanation,
+    print_listing,
+    print_plan,
+    render_html,
+    write_atomically,
+    write_html,
+)
 
 
-@lru_cache(maxsize=None)
+@cache
 def plan():
     return gigawatt.plan(Path(__file__).parents[2] / "examples" / "colossus-100k.yaml")
 
@@ -78,7 +87,9 @@ def test_nothing_half_written(tmp_path):
 
 def test_the_published_schema_is_in_step(docs):
     jsonschema.Draft202012Validator.check_schema(plan_schema())
-    assert json.loads((docs / "plan.schema.json").read_text()) == plan_schema(), "run: gigawatt schema plan --out docs/plan.schema.json"
+    assert json.loads((docs / "plan.schema.json").read_text()) == plan_schema(), (
+        "run: gigawatt schema plan --out docs/plan.schema.json"
+    )
 
 
 @pytest.mark.parametrize("kind", ["accelerators", "models", "facts", "prices", "cases"])

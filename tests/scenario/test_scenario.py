@@ -56,7 +56,11 @@ BAD = {
     "not finite": ("training: {tokens: 1e999 tokens}\n", "s.yaml:1:20", "not a finite number"),
     "both tokens and compute": ("training: {tokens: 1T tokens, compute: 1e24 FLOP}\n", "s.yaml:1:40", "not both"),
     "two fleets": ("fleet: {accelerator: H100, accelerators: []}\n", "s.yaml:1:42", "either"),
-    "mixed fleet without counts": ("fleet: {accelerators: [{accelerator: H100}, {accelerator: H200}]}\n", "s.yaml:1:24", "needs the count"),
+    "mixed fleet without counts": (
+        "fleet: {accelerators: [{accelerator: H100}, {accelerator: H200}]}\n",
+        "s.yaml:1:24",
+        "needs the count",
+    ),
     "twice": ("name: a\nname: b\n", "s.yaml:2:1", "stands here twice"),
     "truncated": ("fleet: {accelerator: H100, count: [\n", "s.yaml:2:1", "cut short"),
     "list at the top": ("- a\n", "s.yaml:1:1", "must be a mapping"),
@@ -89,13 +93,17 @@ def test_missing_file_and_folder(tmp_path):
 
 def test_a_document_that_explodes_is_refused(tmp_path):
     lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in zip("abcdef", "bcdefg", strict=True)]
+    lines += [
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in zip("abcdef", "bcdefg", strict=True)
+    ]
     assert "expands to more than" in str(problems(tmp_path, "\n".join(lines))[0])
 
 
 def test_overrides(tmp_path):
     path = write(tmp_path, "fleet: {accelerators: [{accelerator: H100, count: 8}]}\n")
-    scenario = load_scenario(path, ["fleet.accelerators.0.count=50000", "site.grid_limit=300 MW", "assumptions.power.pue_air=1.3"])
+    scenario = load_scenario(
+        path, ["fleet.accelerators.0.count=50000", "site.grid_limit=300 MW", "assumptions.power.pue_air=1.3"]
+    )
     assert scenario.fleet.accelerators[0].count == 50_000
     assert scenario.site.grid_limit == 3e8
     assert scenario.assumptions == {"power.pue_air": 1.3}
@@ -105,10 +113,13 @@ def test_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("nonsense", "path=value"), ("site.grid_limit=3 kg", "a power is needed"), ("fleet.accelerators.7.count=3", "no such place"), ("sit.pue=1.2", "did you mean 'site'"),
+        ("nonsense", "path=value"),
+        ("site.grid_limit=3 kg", "a power is needed"),
+        ("fleet.accelerators.7.count=3", "no such place"),
+        ("sit.pue=1.2", "did you mean 'site'"),
         ("site.pue=[", "not valid YAML"),
     ],
-)  # fmt: skip
+)
 def test_bad_overrides(tmp_path, override, words):
     found = problems(tmp_path, "fleet: {accelerators: [{accelerator: H100, count: 8}]}\n", [override])
     assert words in "\n".join(map(str, found))
@@ -126,7 +137,9 @@ def test_the_schema_accepts_the_examples_and_refuses_what_the_program_refuses(ex
 
 
 def test_the_published_schema_is_in_step(docs):
-    assert json.loads((docs / "scenario.schema.json").read_text()) == scenario_schema(), "run: gigawatt schema scenario --out docs/scenario.schema.json"
+    assert json.loads((docs / "scenario.schema.json").read_text()) == scenario_schema(), (
+        "run: gigawatt schema scenario --out docs/scenario.schema.json"
+    )
 
 
 def test_every_field_is_described():

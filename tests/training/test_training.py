@@ -35,7 +35,10 @@ CATALOG = load_catalog()
 
 
 def gpt(layers, hidden, heads, vocab=51200):
-    layer = Layer(attention=Attention(heads=heads, kv_heads=heads, head_dim=hidden // heads), feed_forward=FeedForward(width=4 * hidden, gated=False))
+    layer = Layer(
+        attention=Attention(heads=heads, kv_heads=heads, head_dim=hidden // heads),
+        feed_forward=FeedForward(width=4 * hidden, gated=False),
+    )
     return Transformer(name="GPT", hidden=hidden, vocab=vocab, tied_embeddings=True, layers=(layer,) * layers)
 
 
@@ -43,9 +46,14 @@ def job_of(model, accelerators, batch, sequence=2048, name="A100", precision="bf
     model = transformer_of(CATALOG.model_entry(model)) if isinstance(model, str) else model
     accelerator = CATALOG.accelerator(name)
     return TrainingJob(
-        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, accelerators, **fabric), accelerators=accelerators, global_batch=batch,
-        sequence=sequence, precision=PRECISIONS[precision],
-    )  # fmt: skip
+        model=model,
+        chip=chip_of(accelerator),
+        fabric=fabric_of(accelerator, accelerators, **fabric),
+        accelerators=accelerators,
+        global_batch=batch,
+        sequence=sequence,
+        precision=PRECISIONS[precision],
+    )
 
 
 # Korthikanti et al., arXiv 2205.05198, table 5: layers, hidden, heads, TP, PP, chunks, accelerators, batch, MFU, HFU with selective recompute
@@ -74,9 +82,13 @@ def test_r04_utilisation_of_korthikanti(name):
     layers, hidden, heads, tensor, pipeline, chunks, accelerators, batch, micro, mfu, _ = KORTHIKANTI[name]
     job = job_of(gpt(layers, hidden, heads), accelerators, batch, precision="fp16")
     columns = Columns.of(
-        tensor_parallel=tensor, pipeline_parallel=pipeline, virtual_stages=chunks, data_parallel=accelerators // tensor // pipeline, micro_batch=micro,
+        tensor_parallel=tensor,
+        pipeline_parallel=pipeline,
+        virtual_stages=chunks,
+        data_parallel=accelerators // tensor // pipeline,
+        micro_batch=micro,
         recompute=1,
-    )  # fmt: skip
+    )
     step = evaluate(job, columns)
     predicted = mfu_of(job, float(step.step_s[0]), accelerators, FlopConvention.FULL)
     # the 22B run materialises its score matrices, which this step model does not price yet: 25 %; the others 15 %
@@ -84,9 +96,7 @@ def test_r04_utilisation_of_korthikanti(name):
     assert REJECTIONS[step.rejection[0]] == "fits"
 
 
-@pytest.mark.parametrize(
-    ("stage", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.88)]
-)
+@pytest.mark.parametrize(("stage", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.88)])
 def test_r06_zero_memory_of_a_7_5b_model_on_64(stage, gigabytes):
     """Arithmetic of arXiv 1910.02054: 2 + 2 + 12 bytes per parameter."""
     job = job_of(gpt(36, 4096, 32, vocab=1), 64, 64)
@@ -142,7 +152,9 @@ def test_stragglers():
 
 
 def test_r11_scaling_trends_on_h100():
-    """Megatron-Core on H100: strong scaling of 175B at batch 1,152 loses about a tenth from 96 to 4,608 accelerators."""
+    """Megatron-Core on H100: strong scaling of 175B at batch 1,152 loses about a tenth from 96 to 4,608
+    accelerators.
+    """
     mfu = {}
     for accelerators in (96, 4608):
         job = job_of("GPT-3 175B", accelerators, 1152, name="H100")
@@ -157,9 +169,17 @@ def random_columns(draw, rows=12):
         return [draw(st.sampled_from(values)) for _ in range(rows)]
 
     return Columns.of(
-        tensor_parallel=pick(1, 2, 4, 8), pipeline_parallel=pick(1, 2, 4, 8), virtual_stages=pick(1, 2), data_parallel=pick(1, 2, 8, 16), context_parallel=pick(1, 2),
-        expert_parallel=pick(1, 2, 8), micro_batch=pick(1, 2), recompute=pick(0, 1, 2), zero_stage=pick(0, 1, 2, 3), sequence_parallel=pick(0, 1),
-    )  # fmt: skip
+        tensor_parallel=pick(1, 2, 4, 8),
+        pipeline_parallel=pick(1, 2, 4, 8),
+        virtual_stages=pick(1, 2),
+        data_parallel=pick(1, 2, 8, 16),
+        context_parallel=pick(1, 2),
+        expert_parallel=pick(1, 2, 8),
+        micro_batch=pick(1, 2),
+        recompute=pick(0, 1, 2),
+        zero_stage=pick(0, 1, 2, 3),
+        sequence_parallel=pick(0, 1),
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -192,7 +212,9 @@ def test_a_faster_network_is_never_slower(columns, factor):
 
 def test_search_finds_the_best_of_all():
     job = job_of("Llama 3 70B", 64, 128, 4096, "H100")
-    space = Space(tensor_parallel=(1, 2, 4, 8), pipeline_parallel=(1, 2, 4, 8), virtual_stages=(1, 2), micro_batch=(1, 2))
+    space = Space(
+        tensor_parallel=(1, 2, 4, 8), pipeline_parallel=(1, 2, 4, 8), virtual_stages=(1, 2), micro_batch=(1, 2)
+    )
     found = search(job, space)
     everything = Columns.concatenate(strategies(job, space))
     step = evaluate(job, everything)
@@ -204,7 +226,11 @@ def test_search_finds_the_best_of_all():
     assert float(best.step_s[0]) == float(step.step_s[fits].min())
     pareto = evaluate(job, found.pareto)
     for row in range(len(found.pareto)):
-        beaten = (step.step_s < pareto.step_s[row]) & (step.memory_bytes < pareto.memory_bytes[row]) & (step.network_bytes < pareto.network_bytes[row])
+        beaten = (
+            (step.step_s < pareto.step_s[row])
+            & (step.memory_bytes < pareto.memory_bytes[row])
+            & (step.network_bytes < pareto.network_bytes[row])
+        )
         assert not (beaten & fits).any()
 
 
@@ -263,7 +289,7 @@ def test_every_rule_can_be_broken():
         expert_parallel=[1, 1, 1, 1, 1, 1, 3, 8, 1, 1, 1],
         expert_tensor_parallel=[1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1],
         micro_batch=[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1],
-    )  # fmt: skip
+    )
     assert evaluate(job, columns).rejection.tolist() == list(range(1, 12))
 
 

@@ -1,6 +1,6 @@
 import csv
 import io
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 import pytest
@@ -10,22 +10,29 @@ from gigawatt.validation import one_constant, summarise, validate_cases, validat
 from gigawatt.validation._rows import COLUMNS, texts
 
 
-@lru_cache(maxsize=None)
+@cache
 def training():
     return validate_training()
 
 
-@lru_cache(maxsize=None)
+@cache
 def cases():
     return validate_cases()
 
 
 def packaged():
-    return list(csv.DictReader(io.StringIO(files("gigawatt.validation").joinpath("data", "training_published.csv").read_text())))
+    return list(
+        csv.DictReader(io.StringIO(files("gigawatt.validation").joinpath("data", "training_published.csv").read_text()))
+    )
 
 
 def test_statistics_on_rows_by_hand():
-    rows = [{"group": "a", "ratio": 1.1}, {"group": "a", "ratio": 0.8}, {"group": "b", "ratio": None}, {"group": "b", "ratio": 1.0}]
+    rows = [
+        {"group": "a", "ratio": 1.1},
+        {"group": "a", "ratio": 0.8},
+        {"group": "b", "ratio": None},
+        {"group": "b", "ratio": 1.0},
+    ]
     summary = summarise(rows)
     assert summary["n"] == 3
     assert summary["skipped"] == 1
@@ -36,7 +43,13 @@ def test_statistics_on_rows_by_hand():
 
 
 def test_the_baseline_is_one_constant_per_key():
-    rows = [{"u": 0.4, "k": "x"}, {"u": 0.5, "k": "x"}, {"u": 0.6, "k": "x"}, {"u": 0.2, "k": "y"}, {"u": None, "k": "y"}]
+    rows = [
+        {"u": 0.4, "k": "x"},
+        {"u": 0.5, "k": "x"},
+        {"u": 0.6, "k": "x"},
+        {"u": 0.2, "k": "y"},
+        {"u": None, "k": "y"},
+    ]
     assert one_constant(rows, "u", "k") == [pytest.approx(1.25), 1.0, pytest.approx(0.5 / 0.6), 1.0, None]
 
 
@@ -63,7 +76,15 @@ def test_residuals_stay_where_they_are_published():
 def test_every_text_of_the_table_is_explained():
     known = texts()
     for row in packaged():
-        for column in ("accelerator", "precision", "recompute", "zero_stage_or_fsdp", "attention", "flop_convention", "sequence_parallel"):
+        for column in (
+            "accelerator",
+            "precision",
+            "recompute",
+            "zero_stage_or_fsdp",
+            "attention",
+            "flop_convention",
+            "sequence_parallel",
+        ):
             assert (column, row[column].strip()) in known, (row["id"], column)
         for column in ("interconnect", "experts"):
             assert not row[column] or (column, row[column].strip()) in known, (row["id"], column)
@@ -96,7 +117,11 @@ def test_an_unknown_text_is_reported_never_guessed(tmp_path):
 
 @pytest.mark.parametrize(
     ("drop", "cell", "words"),
-    [("hidden", None, "columns are missing: hidden"), (None, ("layers", "many"), "not a number"), (None, ("micro_batch", "-1"), "at least zero")],
+    [
+        ("hidden", None, "columns are missing: hidden"),
+        (None, ("layers", "many"), "not a number"),
+        (None, ("micro_batch", "-1"), "at least zero"),
+    ],
 )
 def test_a_broken_table_says_where(tmp_path, drop, cell, words):
     path = table(tmp_path, drop=drop, cell=cell)

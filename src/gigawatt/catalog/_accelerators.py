@@ -23,30 +23,46 @@ NUMBERS: Mapping[str, tuple[str, str, float, str]] = {
     "die_area_m2": ("die_area_mm2", "m2", 1e-6, "die_area"),
 }
 COUNTS: Mapping[str, str] = {
-    "scale_up_domain": "scale_up_domain", "server_chips": "server_chips", "memory_stacks": "mem_stacks",
-    "die_count": "die_count", "year": "year",
-}  # fmt: skip
+    "scale_up_domain": "scale_up_domain",
+    "server_chips": "server_chips",
+    "memory_stacks": "mem_stacks",
+    "die_count": "die_count",
+    "year": "year",
+}
 TEXTS: Mapping[str, str] = {
-    "vendor": "vendor", "status": "status", "process": "node", "memory_type": "mem_type", "scale_up_link": "scale_up_link",
-    "server_name": "server_name", "notes": "notes", "source": "source",
-}  # fmt: skip
+    "vendor": "vendor",
+    "status": "status",
+    "process": "node",
+    "memory_type": "mem_type",
+    "scale_up_link": "scale_up_link",
+    "server_name": "server_name",
+    "notes": "notes",
+    "source": "source",
+}
 PEAKS: Mapping[str, str] = {
-    "fp64": "fp64_tflops", "fp32": "fp32_tflops", "tf32": "tf32_tflops", "bf16": "bf16_tflops", "fp8": "fp8_tflops",
-    "int8": "int8_tops", "fp4": "fp4_tflops",
-}  # fmt: skip
+    "fp64": "fp64_tflops",
+    "fp32": "fp32_tflops",
+    "tf32": "tf32_tflops",
+    "bf16": "bf16_tflops",
+    "fp8": "fp8_tflops",
+    "int8": "int8_tops",
+    "fp4": "fp4_tflops",
+}
 MEASURED: Mapping[str, str] = {"bf16": "bf16_matmul_measured_tflops", "fp8": "fp8_matmul_measured_tflops"}
 _SHORT_NAMES = {
-    "price": ("price_usd_low", "price_usd_high"), "server": ("server_name", "server_chips", "server_max_kw"),
+    "price": ("price_usd_low", "price_usd_high"),
+    "server": ("server_name", "server_chips", "server_max_kw"),
     "scale_up": ("scale_up_uni_gbs", "scale_up_bidi_gbs", "scale_up_domain"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """One accelerator as a buyer sees it. Numbers are `Sourced` in SI units; None where no source has the number.
 
-    `flop_per_s` holds dense peak rates by dtype (no sparsity), `measured_flop_per_s` the best matrix product that third parties
-    measured; bandwidths are per accelerator and one way; `scale_up_domain` counts the accelerators of one scale-up fabric.
+    `flop_per_s` holds dense peak rates by dtype (no sparsity), `measured_flop_per_s` the best matrix product that
+    third parties measured; bandwidths are per accelerator and one way; `scale_up_domain` counts the accelerators of
+    one scale-up fabric.
     """
 
     name: str
@@ -112,32 +128,48 @@ def accelerator_from_row(row: Row, place: str = "accelerators.csv") -> Accelerat
 
     def value(column: str, unit: str, factor: float, label: str, evidence: str = "") -> Sourced | None:
         return sourced(
-            number(row.get(column, ""), place, column), kind=evidence or kind(column), unit=unit, factor=factor,
-            source=row.get("source", ""), date=row.get("year", ""), label=f"{row['name']}: {label}",
-        )  # fmt: skip
+            number(row.get(column, ""), place, column),
+            kind=evidence or kind(column),
+            unit=unit,
+            factor=factor,
+            source=row.get("source", ""),
+            date=row.get("year", ""),
+            label=f"{row['name']}: {label}",
+        )
 
     peaks = {dtype: value(column, "FLOP/s", 1e12, f"dense {dtype} peak") for dtype, column in PEAKS.items()}
     measured = {
-        dtype: value(column, "FLOP/s", 1e12, f"best measured {dtype} matrix product", "measured") for dtype, column in MEASURED.items()
+        dtype: value(column, "FLOP/s", 1e12, f"best measured {dtype} matrix product", "measured")
+        for dtype, column in MEASURED.items()
     }
     price = sourced(
-        None, low=number(row.get("price_usd_low", ""), place, "price_usd_low"),
-        high=number(row.get("price_usd_high", ""), place, "price_usd_high"), kind=kind("price_usd_low"), unit="USD",
-        source=row.get("source", ""), label=f"{row['name']}: price per accelerator", note=row.get("price_basis", ""),
-    )  # fmt: skip
+        None,
+        low=number(row.get("price_usd_low", ""), place, "price_usd_low"),
+        high=number(row.get("price_usd_high", ""), place, "price_usd_high"),
+        kind=kind("price_usd_low"),
+        unit="USD",
+        source=row.get("source", ""),
+        label=f"{row['name']}: price per accelerator",
+        note=row.get("price_basis", ""),
+    )
     known_peaks = {dtype: rate for dtype, rate in peaks.items() if rate is not None}
     if "bf16" in known_peaks and "fp16" not in known_peaks:
         known_peaks["fp16"] = replace(known_peaks["bf16"], label=f"{row['name']}: dense fp16 peak", note="as bf16")
     chosen: dict[str, Any] = {
-        name: value(column, unit, factor, spelled.replace("_", " ")) for name, (column, unit, factor, spelled) in NUMBERS.items()
+        name: value(column, unit, factor, spelled.replace("_", " "))
+        for name, (column, unit, factor, spelled) in NUMBERS.items()
     }
+    chosen |= {name: row.get(column, "") for name, column in TEXTS.items()}
     for name, column in COUNTS.items():
         count = number(row.get(column, ""), place, column)
         chosen[name] = None if count is None else int(count)
     return Accelerator(
-        name=row["name"], flop_per_s=known_peaks, measured_flop_per_s={k: v for k, v in measured.items() if v is not None},
-        price_usd=price, **{name: row.get(column, "") for name, column in TEXTS.items()}, **chosen,
-    )  # fmt: skip
+        name=row["name"],
+        flop_per_s=known_peaks,
+        measured_flop_per_s={k: v for k, v in measured.items() if v is not None},
+        price_usd=price,
+        **chosen,
+    )
 
 
 def _columns(text: str) -> set[str]:
@@ -154,7 +186,9 @@ SPEC_COUNTS = ("scale_up_domain", "server_chips")
 SPEC_TEXTS = ("base", "name", "vendor", "server_name", "notes")
 
 
-def accelerator_from_spec(spec: Mapping[str, Any], place: str, path: str, base: Accelerator | None = None) -> Accelerator:
+def accelerator_from_spec(
+    spec: Mapping[str, Any], place: str, path: str, base: Accelerator | None = None
+) -> Accelerator:
     """Return an accelerator from an inline specification: quantities as text, over `base` where it has one.
 
     Raises InputError naming `place` and the field for an unknown field or a wrong quantity; all of them at once.
@@ -165,7 +199,9 @@ def accelerator_from_spec(spec: Mapping[str, Any], place: str, path: str, base: 
     for key, text in spec.items():
         here = {"location": place, "path": f"{path}.{key}"}
         if key not in allowed:
-            problems.append(Problem(message="unknown field", allowed=", ".join(allowed), nearest=nearest_name(key, allowed), **here))
+            problems.append(
+                Problem(message="unknown field", allowed=", ".join(allowed), nearest=nearest_name(key, allowed), **here)
+            )
         elif key in SPEC_FIELDS:
             name, unit = SPEC_FIELDS[key]
             try:
@@ -184,7 +220,8 @@ def accelerator_from_spec(spec: Mapping[str, Any], place: str, path: str, base: 
             if not isinstance(text, int) or isinstance(text, bool) or text < 1:
                 problems.append(Problem(message="a whole number above zero is needed", found=repr(text), **here))
                 continue
-            result = replace(result, **{key: text})
+            count: dict[str, Any] = {key: text}
+            result = replace(result, **count)
         elif key != "base":
             changes: dict[str, Any] = {key: str(text)}
             result = replace(result, **changes)

@@ -20,7 +20,13 @@ from gigawatt.evidence import Sourced
 from gigawatt.quantity import QuantityError, parse_quantity
 
 KINDS = ("accelerators", "models", "facts", "prices", "cases")
-_KIND_OF_GRADE = {"measured": "measured", "stated": "stated", "derived": "derived", "estimate": "estimate", "given": "given"}
+_KIND_OF_GRADE = {
+    "measured": "measured",
+    "stated": "stated",
+    "derived": "derived",
+    "estimate": "estimate",
+    "given": "given",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +62,25 @@ class Catalog:
         return self.models[self._resolve("model", name, self.model_names, place, path)]
 
     def fact(self, key: str, date: str | None = None) -> Sourced:
-        """Return the fact of that key as it was known at `date` (its latest row not after it; the latest of all by default).
+        """Return the fact of that key as it was known at `date` (its latest row not after it; the latest of all by
+        default).
 
         Where every row is later than `date`, the earliest is taken. Raises InputError for an unknown key.
         """
         if key not in self.facts:
-            raise InputError(Problem(message="the catalogue has no such fact", found=repr(key), nearest=nearest_name(key, self.fact_keys)))
+            raise InputError(
+                Problem(
+                    message="the catalogue has no such fact", found=repr(key), nearest=nearest_name(key, self.fact_keys)
+                )
+            )
         rows = self.facts[key]
         known = [row for row in rows if date is None or sortable_date(row.date) <= sortable_date(date, last=True)]
         return known[-1] if known else rows[0]
 
     def accelerator_price(self, accelerator: Accelerator, date: str | None = None) -> Sourced | None:
-        """Return USD per accelerator: the dated price series where there is one and a date is given, else the catalogue's range."""
+        """Return USD per accelerator: the dated price series where there is one and a date is given, else the
+        catalogue's range.
+        """
         series = {row["accelerator"]: row["key"] for row in packaged_rows("price_series.csv")}
         key = series.get(accelerator.name)
         if date is not None and key is not None and accelerator.price_usd is not None:
@@ -86,7 +99,10 @@ class Catalog:
             return self.model_entry(name).to_dict()
         if kind == "facts":
             self.fact(name)
-            return {"name": name, "numbers": {f"{name} ({row.date or 'undated'})": row.to_dict() for row in self.facts[name]}}
+            return {
+                "name": name,
+                "numbers": {f"{name} ({row.date or 'undated'})": row.to_dict() for row in self.facts[name]},
+            }
         rows = [row for row in self.listing(kind) if name.casefold() in str(list(row.values())).casefold()]
         if not rows:
             raise InputError(Problem(message=f"no entry of {kind} mentions {name!r}"))
@@ -98,13 +114,19 @@ class Catalog:
         found = folded.get(name.casefold()) or folded.get(alias.casefold())
         if found is not None:
             return found
-        spelled = {known: known for known in names} | {a: target for (k, a), target in self.aliases.items() if k == kind}
+        spelled = {known: known for known in names} | {
+            a: target for (k, a), target in self.aliases.items() if k == kind
+        }
         near = nearest_name(name, list(spelled))
         raise InputError(
             Problem(
-                message=f"the catalogue has no {kind} of this name", location=place, path=path, found=repr(name),
-                allowed=f"a name that `gigawatt catalog {kind}s` lists", nearest=spelled.get(near, near),
-            )  # fmt: skip
+                message=f"the catalogue has no {kind} of this name",
+                location=place,
+                path=path,
+                found=repr(name),
+                allowed=f"a name that `gigawatt catalog {kind}s` lists",
+                nearest=spelled.get(near, near),
+            )
         )
 
 
@@ -138,20 +160,33 @@ def _packaged() -> Catalog:
 
 
 def fact_from_row(row: Row, place: str) -> Sourced | None:
-    """Return the fact of one row of economics.csv in SI units; None where the row has no number. Raises InputError for an unknown unit."""
+    """Return the fact of one row of economics.csv in SI units; None where the row has no number. Raises InputError
+    for an unknown unit.
+    """
     units = si_units()
     if row["unit"] not in units:
-        raise InputError(Problem(message="this unit is not in units.csv", location=place, path=row["key"], found=repr(row["unit"])))
+        raise InputError(
+            Problem(message="this unit is not in units.csv", location=place, path=row["key"], found=repr(row["unit"]))
+        )
     unit, factor = units[row["unit"]]
     return sourced(
-        number(row["value_mid"], place, "value_mid"), low=number(row["value_low"], place, "value_low"),
-        high=number(row["value_high"], place, "value_high"), kind=row["kind"], unit=unit, factor=factor, source=row["source"],
-        date=row["date"], label=row.get("label") or row["key"], note=row["notes"],
-    )  # fmt: skip
+        number(row["value_mid"], place, "value_mid"),
+        low=number(row["value_low"], place, "value_low"),
+        high=number(row["value_high"], place, "value_high"),
+        kind=row["kind"],
+        unit=unit,
+        factor=factor,
+        source=row["source"],
+        date=row["date"],
+        label=row.get("label") or row["key"],
+        note=row["notes"],
+    )
 
 
 def sourced_table(package: str, path: str) -> dict[str, Sourced]:
-    """Return a packaged table with the columns of economics.csv as sourced numbers by key (the last row of a key wins)."""
+    """Return a packaged table with the columns of economics.csv as sourced numbers by key (the last row of a key
+    wins).
+    """
     text = files(package).joinpath(*path.split("/")).read_text(encoding="utf-8")
     facts = {row["key"]: fact_from_row(row, path) for row in csv.DictReader(io.StringIO(text))}
     return {key: fact for key, fact in facts.items() if fact is not None}
@@ -181,7 +216,13 @@ def _files(overlays: Sequence[Path]) -> list[Path]:
     for path in overlays:
         inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
         if not inside:
-            raise InputError(Problem(message="this folder holds no YAML file", location=str(path), allowed="*.yaml with accelerators, models or facts"))
+            raise InputError(
+                Problem(
+                    message="this folder holds no YAML file",
+                    location=str(path),
+                    allowed="*.yaml with accelerators, models or facts",
+                )
+            )
         found += inside
     return found
 
@@ -199,20 +240,43 @@ def _overlay(
         if section not in sections or not isinstance(entries, dict):
             message = "unknown section of an overlay" if section not in sections else "a mapping of names is needed"
             problems.append(
-                Problem(message=message, location=document.place(section), path=section, allowed=", ".join(sections), nearest=nearest_name(section, sections))
+                Problem(
+                    message=message,
+                    location=document.place(section),
+                    path=section,
+                    allowed=", ".join(sections),
+                    nearest=nearest_name(section, sections),
+                )
             )
             continue
         for name, spec in entries.items():
             path = f"{section}.{name}"
             try:
                 if not isinstance(spec, dict):
-                    raise InputError(Problem(message="a mapping of fields is needed", location=document.place(path), path=path, found=repr(spec)))
+                    raise InputError(
+                        Problem(
+                            message="a mapping of fields is needed",
+                            location=document.place(path),
+                            path=path,
+                            found=repr(spec),
+                        )
+                    )
                 known = Catalog(accelerators=accelerators, models=models, facts=facts, aliases=base.aliases)
                 if section == "accelerators":
-                    start = known.accelerator(spec["base"], document.place(path), f"{path}.base") if "base" in spec else accelerators.get(name)
-                    accelerators[name] = accelerator_from_spec({**spec, "name": name}, document.place(path), path, start)
+                    start = (
+                        known.accelerator(spec["base"], document.place(path), f"{path}.base")
+                        if "base" in spec
+                        else accelerators.get(name)
+                    )
+                    accelerators[name] = accelerator_from_spec(
+                        {**spec, "name": name}, document.place(path), path, start
+                    )
                 elif section == "models":
-                    origin = known.model_entry(spec["base"], document.place(path), f"{path}.base") if "base" in spec else models.get(name)
+                    origin = (
+                        known.model_entry(spec["base"], document.place(path), f"{path}.base")
+                        if "base" in spec
+                        else models.get(name)
+                    )
                     models[name] = model_from_spec({**spec, "name": name}, document.place(path), path, origin)
                 else:
                     facts[name] = (_fact(spec, document, path, facts.get(name)),)
@@ -227,10 +291,18 @@ def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[S
     for key in spec:
         if key not in allowed:
             raise InputError(
-                Problem(message="unknown field", location=document.place(f"{path}.{key}"), path=f"{path}.{key}", allowed=", ".join(allowed), nearest=nearest_name(key, allowed))
+                Problem(
+                    message="unknown field",
+                    location=document.place(f"{path}.{key}"),
+                    path=f"{path}.{key}",
+                    allowed=", ".join(allowed),
+                    nearest=nearest_name(key, allowed),
+                )
             )
     if "best" not in spec:
-        raise InputError(Problem(message="a fact needs its best value", location=document.place(path), path=f"{path}.best"))
+        raise InputError(
+            Problem(message="a fact needs its best value", location=document.place(path), path=f"{path}.best")
+        )
     unit = str(spec.get("unit", known[-1].unit if known else ""))
     values: dict[str, float | None] = {}
     for key in ("best", "low", "high"):
@@ -238,17 +310,37 @@ def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[S
             values[key] = parse_quantity(spec[key], unit) if key in spec else None
         except QuantityError as error:
             raise InputError(
-                Problem(message=error.message, location=document.place(f"{path}.{key}"), path=f"{path}.{key}", found=error.found, allowed=error.allowed)
+                Problem(
+                    message=error.message,
+                    location=document.place(f"{path}.{key}"),
+                    path=f"{path}.{key}",
+                    found=error.found,
+                    allowed=error.allowed,
+                )
             ) from None
     grade = str(spec.get("grade", "stated"))
     if grade not in _KIND_OF_GRADE:
         raise InputError(
-            Problem(message="unknown grade", location=document.place(f"{path}.grade"), path=f"{path}.grade", found=repr(grade), allowed=", ".join(_KIND_OF_GRADE), nearest=nearest_name(grade, list(_KIND_OF_GRADE)))
+            Problem(
+                message="unknown grade",
+                location=document.place(f"{path}.grade"),
+                path=f"{path}.grade",
+                found=repr(grade),
+                allowed=", ".join(_KIND_OF_GRADE),
+                nearest=nearest_name(grade, list(_KIND_OF_GRADE)),
+            )
         )
     result = sourced(
-        values["best"], low=values["low"], high=values["high"], kind=_KIND_OF_GRADE[grade], unit=unit,
-        source=str(spec.get("source", document.name)), date=str(spec.get("date", "")), label=path.partition(".")[2], note=str(spec.get("note", "")),
-    )  # fmt: skip
+        values["best"],
+        low=values["low"],
+        high=values["high"],
+        kind=_KIND_OF_GRADE[grade],
+        unit=unit,
+        source=str(spec.get("source", document.name)),
+        date=str(spec.get("date", "")),
+        label=path.partition(".")[2],
+        note=str(spec.get("note", "")),
+    )
     assert result is not None
     return result
 
@@ -256,39 +348,75 @@ def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[S
 def _accelerator_rows(catalog: Catalog) -> list[dict[str, Any]]:
     return [
         {
-            "name": a.name, "vendor": a.vendor, "year": a.year, "bf16_flop_per_s": _best(a.flop_per_s.get("bf16")),
-            "fp8_flop_per_s": _best(a.flop_per_s.get("fp8")), "memory_bytes": _best(a.memory_bytes),
-            "memory_bytes_per_s": _best(a.memory_bytes_per_s), "scale_up_bytes_per_s": _best(a.scale_up_bytes_per_s),
-            "scale_up_domain": a.scale_up_domain, "tdp_w": _best(a.tdp_w), "price_usd": _best(a.price_usd),
+            "name": a.name,
+            "vendor": a.vendor,
+            "year": a.year,
+            "bf16_flop_per_s": _best(a.flop_per_s.get("bf16")),
+            "fp8_flop_per_s": _best(a.flop_per_s.get("fp8")),
+            "memory_bytes": _best(a.memory_bytes),
+            "memory_bytes_per_s": _best(a.memory_bytes_per_s),
+            "scale_up_bytes_per_s": _best(a.scale_up_bytes_per_s),
+            "scale_up_domain": a.scale_up_domain,
+            "tdp_w": _best(a.tdp_w),
+            "price_usd": _best(a.price_usd),
         }
         for a in catalog.accelerators.values()
-    ]  # fmt: skip
+    ]
 
 
 def _model_rows(catalog: Catalog) -> list[dict[str, Any]]:
     return [
         {
-            "name": m.name, "release": m.release, "type": m.type, "layers": m.architecture.get("layers"),
-            "hidden": m.architecture.get("hidden"), "experts": m.architecture.get("experts"),
-            "parameters_total": _best(m.parameters_total), "parameters_active": _best(m.parameters_active),
+            "name": m.name,
+            "release": m.release,
+            "type": m.type,
+            "layers": m.architecture.get("layers"),
+            "hidden": m.architecture.get("hidden"),
+            "experts": m.architecture.get("experts"),
+            "parameters_total": _best(m.parameters_total),
+            "parameters_active": _best(m.parameters_active),
             "training_tokens": _best(m.training_tokens),
         }
         for m in catalog.models.values()
-    ]  # fmt: skip
+    ]
 
 
 def _fact_rows(catalog: Catalog) -> list[dict[str, Any]]:
     return [
-        {"key": key, "best": row.best, "low": row.low, "high": row.high, "unit": row.unit, "date": row.date, "grade": str(row.grade), "source": row.source}
+        {
+            "key": key,
+            "best": row.best,
+            "low": row.low,
+            "high": row.high,
+            "unit": row.unit,
+            "date": row.date,
+            "grade": str(row.grade),
+            "source": row.source,
+        }
         for key, rows in catalog.facts.items()
         for row in rows
     ]
 
 
 def _price_rows(_: Catalog) -> list[dict[str, Any]]:
-    bought = [{"date": r["date"], "chip": r["chip"], "basis": "purchase", "usd": float(r["usd_per_chip"]), "source": r["source"]} for r in packaged_rows("purchase_prices.csv")]
+    bought = [
+        {
+            "date": r["date"],
+            "chip": r["chip"],
+            "basis": "purchase",
+            "usd": float(r["usd_per_chip"]),
+            "source": r["source"],
+        }
+        for r in packaged_rows("purchase_prices.csv")
+    ]
     rented = [
-        {"date": r["date"], "chip": r["chip"], "basis": f"rental per hour, {r['cloud']}", "usd": float(r["usd_per_chip_hour_on_demand"]), "source": r["source"]}
+        {
+            "date": r["date"],
+            "chip": r["chip"],
+            "basis": f"rental per hour, {r['cloud']}",
+            "usd": float(r["usd_per_chip_hour_on_demand"]),
+            "source": r["source"],
+        }
         for r in packaged_rows("rental_prices.csv")
         if r["usd_per_chip_hour_on_demand"]
     ]
@@ -304,5 +432,9 @@ def _best(value: Sourced | None) -> float | None:
 
 
 _LISTINGS: Mapping[str, Callable[[Catalog], list[dict[str, Any]]]] = {
-    "accelerators": _accelerator_rows, "models": _model_rows, "facts": _fact_rows, "prices": _price_rows, "cases": _case_rows,
-}  # fmt: skip
+    "accelerators": _accelerator_rows,
+    "models": _model_rows,
+    "facts": _fact_rows,
+    "prices": _price_rows,
+    "cases": _case_rows,
+}

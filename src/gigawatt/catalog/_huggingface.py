@@ -13,35 +13,52 @@ from gigawatt.errors import InputError, Problem, nearest_name
 
 # architecture class -> family; families differ in which optional keys they use and in what an absent key means.
 ARCHITECTURES: Mapping[str, str] = {
-    "LlamaForCausalLM": "dense", "MistralForCausalLM": "dense", "Qwen2ForCausalLM": "dense", "Qwen3ForCausalLM": "dense",
-    "Gemma2ForCausalLM": "gemma", "Gemma3ForCausalLM": "gemma",
-    "MixtralForCausalLM": "mixtral", "Qwen3MoeForCausalLM": "qwen-moe", "DeepseekV2ForCausalLM": "deepseek",
-    "DeepseekV3ForCausalLM": "deepseek", "GptOssForCausalLM": "gpt-oss", "Grok1ForCausalLM": "grok", "Grok1ModelForCausalLM": "grok",
+    "LlamaForCausalLM": "dense",
+    "MistralForCausalLM": "dense",
+    "Qwen2ForCausalLM": "dense",
+    "Qwen3ForCausalLM": "dense",
+    "Gemma2ForCausalLM": "gemma",
+    "Gemma3ForCausalLM": "gemma",
+    "MixtralForCausalLM": "mixtral",
+    "Qwen3MoeForCausalLM": "qwen-moe",
+    "DeepseekV2ForCausalLM": "deepseek",
+    "DeepseekV3ForCausalLM": "deepseek",
+    "GptOssForCausalLM": "gpt-oss",
+    "Grok1ForCausalLM": "grok",
+    "Grok1ModelForCausalLM": "grok",
     "GPT2LMHeadModel": "gpt2",
-}  # fmt: skip
+}
 
 _COMMON = {
-    "layers": ("num_hidden_layers", "n_layer", "num_layers"), "hidden": ("hidden_size", "n_embd", "emb_size"),
-    "heads": ("num_attention_heads", "n_head", "num_q_heads"), "vocab": ("vocab_size",),
-}  # fmt: skip
+    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+    "hidden": ("hidden_size", "n_embd", "emb_size"),
+    "heads": ("num_attention_heads", "n_head", "num_q_heads"),
+    "vocab": ("vocab_size",),
+}
 _OPTIONAL = {
-    "kv_heads": ("num_key_value_heads", "num_kv_heads"), "head_dim": ("head_dim", "key_size"),
-    "max_ctx": ("max_position_embeddings", "n_positions", "sequence_len"), "ffn": ("intermediate_size", "n_inner"),
-}  # fmt: skip
+    "kv_heads": ("num_key_value_heads", "num_kv_heads"),
+    "head_dim": ("head_dim", "key_size"),
+    "max_ctx": ("max_position_embeddings", "n_positions", "sequence_len"),
+    "ffn": ("intermediate_size", "n_inner"),
+}
 _GATED = {"silu": "swiglu", "swiglu": "swiglu", "gelu": "geglu", "gelu_pytorch_tanh": "geglu"}
 
 
 def model_from_config(path: Path) -> ModelEntry:
     """Return the model that a Hugging Face `config.json` describes.
 
-    Covers Llama, Mistral, Qwen2/3, Gemma 2/3, Mixtral, Qwen3-MoE, DeepSeek-V2/V3 (MLA), gpt-oss, Grok-1 and GPT-2. Raises InputError for a file
-    that is no JSON object, an architecture outside this list (with the nearest), or a key that is missing or no number.
+    Covers Llama, Mistral, Qwen2/3, Gemma 2/3, Mixtral, Qwen3-MoE, DeepSeek-V2/V3 (MLA), gpt-oss, Grok-1 and GPT-2.
+    Raises InputError for a file that is no JSON object, an architecture outside this list (with the nearest), or a
+    key that is missing or no number.
     """
     try:
         config = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(
-            Problem(message=f"this is not valid JSON, or the file is cut short ({error.msg})", location=f"{path}:{error.lineno}:{error.colno}")
+            Problem(
+                message=f"this is not valid JSON, or the file is cut short ({error.msg})",
+                location=f"{path}:{error.lineno}:{error.colno}",
+            )
         ) from None
     if not isinstance(config, dict):
         raise InputError(Problem(message="a JSON object is needed", location=str(path), found=type(config).__name__))
@@ -53,9 +70,13 @@ def model_from_config(path: Path) -> ModelEntry:
     if family is None:
         raise InputError(
             Problem(
-                message="this architecture is not known", location=str(path), path="architectures", found=repr(name),
-                allowed=", ".join(ARCHITECTURES), nearest=nearest_name(name, list(ARCHITECTURES)),
-            )  # fmt: skip
+                message="this architecture is not known",
+                location=str(path),
+                path="architectures",
+                found=repr(name),
+                allowed=", ".join(ARCHITECTURES),
+                nearest=nearest_name(name, list(ARCHITECTURES)),
+            )
         )
     reader = _Config(config, path)
     architecture = reader.common()
@@ -64,7 +85,9 @@ def model_from_config(path: Path) -> ModelEntry:
         raise InputError(reader.problems)
     moe = "experts" in architecture
     label = str(config.get("_name_or_path") or path.parent.name or name)
-    return ModelEntry(name=label, family=name, type="moe" if moe else "dense", architecture=architecture, source=str(path))
+    return ModelEntry(
+        name=label, family=name, type="moe" if moe else "dense", architecture=architecture, source=str(path)
+    )
 
 
 class _Config:
@@ -86,7 +109,9 @@ class _Config:
                 return None
             return value
         if required:
-            self.problems.append(Problem(message="this key is missing", location=str(self.path), path=" or ".join(keys)))
+            self.problems.append(
+                Problem(message="this key is missing", location=str(self.path), path=" or ".join(keys))
+            )
         return None
 
     def common(self) -> dict[str, Value]:
@@ -140,7 +165,10 @@ def _qwen_moe(reader: _Config, architecture: dict[str, Value]) -> None:
     if only_dense and list(only_dense) != list(range(len(only_dense))):
         reader.problems.append(
             Problem(
-                message="dense layers must come first", location=str(reader.path), path="mlp_only_layers", found=repr(only_dense)
+                message="dense layers must come first",
+                location=str(reader.path),
+                path="mlp_only_layers",
+                found=repr(only_dense),
             )
         )
     if only_dense:
@@ -151,10 +179,16 @@ def _qwen_moe(reader: _Config, architecture: dict[str, Value]) -> None:
 
 def _deepseek(reader: _Config, architecture: dict[str, Value]) -> None:
     reader.require(
-        architecture, ffn="intermediate_size", experts="n_routed_experts", topk="num_experts_per_tok",
-        moe_ffn="moe_intermediate_size", kv_lora_rank="kv_lora_rank", qk_nope_head_dim="qk_nope_head_dim",
-        qk_rope_head_dim="qk_rope_head_dim", v_head_dim="v_head_dim",
-    )  # fmt: skip
+        architecture,
+        ffn="intermediate_size",
+        experts="n_routed_experts",
+        topk="num_experts_per_tok",
+        moe_ffn="moe_intermediate_size",
+        kv_lora_rank="kv_lora_rank",
+        qk_nope_head_dim="qk_nope_head_dim",
+        qk_rope_head_dim="qk_rope_head_dim",
+        v_head_dim="v_head_dim",
+    )
     query_rank = reader.integer("q_lora_rank", required=False)
     if query_rank:
         architecture["q_lora_rank"] = query_rank
@@ -197,6 +231,12 @@ def _gpt2(reader: _Config, architecture: dict[str, Value]) -> None:
 
 
 _FAMILIES = {
-    "dense": _dense, "gemma": _gemma, "mixtral": _mixtral, "qwen-moe": _qwen_moe, "deepseek": _deepseek, "gpt-oss": _gpt_oss,
-    "grok": _grok, "gpt2": _gpt2,
-}  # fmt: skip
+    "dense": _dense,
+    "gemma": _gemma,
+    "mixtral": _mixtral,
+    "qwen-moe": _qwen_moe,
+    "deepseek": _deepseek,
+    "gpt-oss": _gpt_oss,
+    "grok": _grok,
+    "gpt2": _gpt2,
+}

@@ -13,15 +13,47 @@ from gigawatt.evidence import Sourced
 Value = int | float | str | bool
 
 ARCHITECTURE_INTEGERS = (
-    "layers", "hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "max_ctx", "q_lora_rank", "kv_lora_rank",
-    "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "experts", "shared_experts", "topk", "moe_ffn",
-    "shared_expert_ffn", "first_dense_layers", "moe_layer_step", "sliding_window", "window_pattern", "parallel_ffn", "patch_width",
-)  # fmt: skip
+    "layers",
+    "hidden",
+    "ffn",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "vocab",
+    "max_ctx",
+    "q_lora_rank",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "v_head_dim",
+    "experts",
+    "shared_experts",
+    "topk",
+    "moe_ffn",
+    "shared_expert_ffn",
+    "first_dense_layers",
+    "moe_layer_step",
+    "sliding_window",
+    "window_pattern",
+    "parallel_ffn",
+    "patch_width",
+)
 ARCHITECTURE_FLAGS = ("tie_embeddings", "causal")
 ARCHITECTURE_TEXTS = ("ffn_act", "attention")
 ARCHITECTURE = (*ARCHITECTURE_INTEGERS, *ARCHITECTURE_FLAGS, *ARCHITECTURE_TEXTS)
 # Inline fields that may be zero ("no vocabulary", "no shared experts"); every other whole number is at least one.
-MAY_BE_ZERO = frozenset({"vocab", "experts", "shared_experts", "first_dense_layers", "shared_expert_ffn", "parallel_ffn", "sliding_window", "ffn"})
+MAY_BE_ZERO = frozenset(
+    {
+        "vocab",
+        "experts",
+        "shared_experts",
+        "first_dense_layers",
+        "shared_expert_ffn",
+        "parallel_ffn",
+        "sliding_window",
+        "ffn",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +80,10 @@ class ModelEntry:
             for name in ("parameters_total", "parameters_active", "training_tokens", "training_flop")
             if (value := getattr(self, name)) is not None
         }
-        texts = {name: getattr(self, name) for name in ("name", "family", "release", "type", "training_hardware", "notes", "source")}
+        texts = {
+            name: getattr(self, name)
+            for name in ("name", "family", "release", "type", "training_hardware", "notes", "source")
+        }
         return {
             **{name: text for name, text in texts.items() if text},
             "architecture": dict(self.architecture),
@@ -80,20 +115,30 @@ def model_from_row(row: Row, place: str = "models.csv") -> ModelEntry:
 
     def value(column: str, unit: str, factor: float, label: str, kind: str = "stated") -> Sourced | None:
         return sourced(
-            number(row.get(column, ""), place, column), kind=kind, unit=unit, factor=factor, source=row.get("source", ""),
-            date=row.get("release", ""), label=f"{row['name']}: {label}", note=row.get("notes", ""),
-        )  # fmt: skip
+            number(row.get(column, ""), place, column),
+            kind=kind,
+            unit=unit,
+            factor=factor,
+            source=row.get("source", ""),
+            date=row.get("release", ""),
+            label=f"{row['name']}: {label}",
+            note=row.get("notes", ""),
+        )
 
     return ModelEntry(
-        name=row["name"], family=row.get("family", ""), release=row.get("release", ""), type=row.get("type", "") or "unpublished",
+        name=row["name"],
+        family=row.get("family", ""),
+        release=row.get("release", ""),
+        type=row.get("type", "") or "unpublished",
         architecture=architecture,
         parameters_total=value("params_total_b", "", 1e9, "stated parameters"),
         parameters_active=value("params_active_b", "", 1e9, "stated active parameters"),
         training_tokens=value("train_tokens_t", "token", 1e12, "training tokens", "reported"),
         training_flop=value("train_flop", "FLOP", 1.0, "training computation", "estimate"),
         training_hardware=" ".join(filter(None, (row.get("train_chips", ""), row.get("train_hardware", "")))),
-        notes=row.get("notes", ""), source=row.get("source", ""),
-    )  # fmt: skip
+        notes=row.get("notes", ""),
+        source=row.get("source", ""),
+    )
 
 
 def model_from_spec(spec: Mapping[str, Any], place: str, path: str, base: ModelEntry | None = None) -> ModelEntry:
@@ -109,7 +154,9 @@ def model_from_spec(spec: Mapping[str, Any], place: str, path: str, base: ModelE
         if key in ("base", "name", "config"):
             continue
         if key not in allowed:
-            problems.append(Problem(message="unknown field", allowed=", ".join(allowed), nearest=nearest_name(key, allowed), **here))
+            problems.append(
+                Problem(message="unknown field", allowed=", ".join(allowed), nearest=nearest_name(key, allowed), **here)
+            )
         elif key in ARCHITECTURE_INTEGERS:
             floor = 0 if key in MAY_BE_ZERO else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < floor:
@@ -129,7 +176,15 @@ def model_from_spec(spec: Mapping[str, Any], place: str, path: str, base: ModelE
     name = str(spec.get("name") or (f"{base.name}, changed" if base else "custom model"))
     fresh = base if base is not None else ModelEntry(name=name)
     return replace(
-        fresh, name=name, type=fresh.type if fresh.type.startswith("hybrid") else "moe" if experts else "dense",
-        architecture=architecture, parameters_total=None, parameters_active=None, training_tokens=None, training_flop=None,
-        release="", notes="", source=place,
-    )  # fmt: skip
+        fresh,
+        name=name,
+        type=fresh.type if fresh.type.startswith("hybrid") else "moe" if experts else "dense",
+        architecture=architecture,
+        parameters_total=None,
+        parameters_active=None,
+        training_tokens=None,
+        training_flop=None,
+        release="",
+        notes="",
+        source=place,
+    )

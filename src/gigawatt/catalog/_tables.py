@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from gigawatt.errors import InputError, Problem
@@ -15,7 +15,7 @@ from gigawatt.evidence import Grade, Sourced
 Row = Mapping[str, str]
 
 
-@lru_cache(maxsize=None)
+@cache
 def packaged_rows(name: str) -> tuple[dict[str, str], ...]:
     """Return the rows of a packaged CSV file, values as text, an empty cell as ""."""
     text = files("gigawatt.catalog").joinpath("data", *name.split("/")).read_text(encoding="utf-8")
@@ -31,11 +31,15 @@ def si_units() -> Mapping[str, tuple[str, float]]:
 @lru_cache(maxsize=1)
 def grade_rules() -> Mapping[str, tuple[Grade, float]]:
     """Return the table of grade_ranges.csv: kind of evidence -> (grade, relative range where the source gives none)."""
-    return {row["kind"]: (Grade(row["grade"]), float(row["relative_range"])) for row in packaged_rows("grade_ranges.csv")}
+    return {
+        row["kind"]: (Grade(row["grade"]), float(row["relative_range"])) for row in packaged_rows("grade_ranges.csv")
+    }
 
 
 def number(text: str, place: str, column: str) -> float | None:
-    """Return a cell as a finite float, None where it is empty. Raises InputError with the place where it is no number."""
+    """Return a cell as a finite float, None where it is empty. Raises InputError with the place where it is no
+    number.
+    """
     if text.strip() == "":
         return None
     try:
@@ -43,7 +47,9 @@ def number(text: str, place: str, column: str) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(Problem(message="not a number", location=place, path=column, found=repr(text), allowed="a finite number"))
+        raise InputError(
+            Problem(message="not a number", location=place, path=column, found=repr(text), allowed="a finite number")
+        )
     return value
 
 
@@ -77,6 +83,13 @@ def sourced(
     low = min(best, low) if low is not None else best - spread
     high = max(best, high) if high is not None else best + spread
     return Sourced(
-        best=best * factor, low=low * factor, high=high * factor, unit=unit, grade=grade, source=source, date=date,
-        label=label, note=note if kind != "unverified" else "; ".join(filter(None, ("recalled, no located source", note))),
-    )  # fmt: skip
+        best=best * factor,
+        low=low * factor,
+        high=high * factor,
+        unit=unit,
+        grade=grade,
+        source=source,
+        date=date,
+        label=label,
+        note=note if kind != "unverified" else "; ".join(filter(None, ("recalled, no located source", note))),
+    )

@@ -28,7 +28,9 @@ app.add_typer(validate_app, name="validate")
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override any field, e.g. --set 'site.grid_limit=300 MW'. Repeatable."),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Override any field, e.g. --set 'site.grid_limit=300 MW'. Repeatable."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
@@ -36,28 +38,36 @@ EXIT_INFEASIBLE = 1
 EXIT_FAULT = 70
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # read by main()
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # read by main()
+) -> None:
+    pass
 
 
 @app.command()
 def plan(
     scenario: ScenarioFile,
     out: Annotated[
-        Path | None, typer.Option("--out", help="HTML file or folder to write. [default: the current folder]", show_default=False)
+        Path | None,
+        typer.Option("--out", help="HTML file or folder to write. [default: the current folder]", show_default=False),
     ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan the whole line: chips, power, time and money; say what stops it and what relieving that is worth.
 
-    Prints a summary and writes a self-contained HTML report. With --json the report is written only where --out asks for it.
+    Prints a summary and writes a self-contained HTML report. With --json the report is written only where --out asks
+    for it.
     """
     from gigawatt.planning import plan_scenario
     from gigawatt.scenario import load_scenario
@@ -84,7 +94,9 @@ def plan(
 @app.command()
 def explain(
     scenario: ScenarioFile,
-    path: Annotated[str, typer.Argument(help="An output or assumption of the plan, e.g. power.facility. '*' lists them.")],
+    path: Annotated[
+        str, typer.Argument(help="An output or assumption of the plan, e.g. power.facility. '*' lists them.")
+    ],
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +124,9 @@ def explain(
 def catalog(
     kind: Annotated[str | None, typer.Argument(help="accelerators, models, facts, prices or cases.")] = None,
     name: Annotated[str | None, typer.Argument(help="One entry, shown with the source of each number.")] = None,
-    overlay: Annotated[list[Path] | None, typer.Option("--overlay", help="A file or folder that adds or overrides entries.")] = None,
+    overlay: Annotated[
+        list[Path] | None, typer.Option("--overlay", help="A file or folder that adds or overrides entries.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List and show the accelerators, models, prices and facts that the planner knows, with their sources."""
@@ -126,7 +140,11 @@ def catalog(
         return
     if kind not in KINDS:
         raise InputError(
-            Problem(message=f"there is no catalogue of {kind!r}", allowed=", ".join(KINDS), nearest=nearest_name(kind, KINDS))
+            Problem(
+                message=f"there is no catalogue of {kind!r}",
+                allowed=", ".join(KINDS),
+                nearest=nearest_name(kind, KINDS),
+            )
         )
     if name is None:
         rows = known.listing(kind)
@@ -138,7 +156,9 @@ def catalog(
 
 @app.command()
 def schema(
-    what: Annotated[str, typer.Argument(help="scenario (for editors) or plan (what `plan --json` prints).")] = "scenario",
+    what: Annotated[
+        str, typer.Argument(help="scenario (for editors) or plan (what `plan --json` prints).")
+    ] = "scenario",
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of standard output.")] = None,
 ) -> None:
     """Print the JSON Schema of a scenario file or of a plan."""
@@ -148,7 +168,11 @@ def schema(
         from gigawatt.report import plan_schema as make
     else:
         raise InputError(
-            Problem(message=f"there is no schema of {what!r}", allowed="scenario, plan", nearest=nearest_name(what, ("scenario", "plan")))
+            Problem(
+                message=f"there is no schema of {what!r}",
+                allowed="scenario, plan",
+                nearest=nearest_name(what, ("scenario", "plan")),
+            )
         )
     if out is None:
         _print_json(make())
@@ -161,7 +185,9 @@ def schema(
 
 @validate_app.command("training")
 def validate_training(
-    data: Annotated[Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict every published training measurement and print the residuals by group."""
@@ -175,7 +201,9 @@ def validate_training(
 
 @validate_app.command("cases")
 def validate_cases(
-    path: Annotated[Path | None, typer.Argument(help="A case file or a folder of them. [default: the packaged cases]")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="A case file or a folder of them. [default: the packaged cases]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan the cases and compare with the published facts of power, failures, cost and schedule."""

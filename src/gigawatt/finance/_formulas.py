@@ -1,4 +1,6 @@
-"""Money in closed form (docs/science.md 14). USD, rates per year where a formula of the literature has them; outflows are positive costs."""
+"""Money in closed form (docs/science.md 14). USD, rates per year where a formula of the literature has them; outflows
+are positive costs.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ HOURS_PER_YEAR = 8760.0
 
 
 def capital_recovery_factor(rate: float, years: float) -> float:
-    """Return w(1+w)^n / ((1+w)^n - 1), the yearly payment per unit of capital. 10 %, 5 years: 0.26380; 1/n at no interest."""
+    """Return w(1+w)^n / ((1+w)^n - 1), the yearly payment per unit of capital. 10 %, 5 years: 0.26380; 1/n at no
+    interest.
+    """
     if rate == 0:
         return 1.0 / years
     growth = (1.0 + rate) ** years
-    return rate * growth / (growth - 1.0)
+    return float(rate * growth / (growth - 1.0))
 
 
 def net_present_value(rate: float, cash_flows: Sequence[float]) -> float:
@@ -26,9 +30,17 @@ def levelised_cost(rate: float, costs: Sequence[float], amounts: Sequence[float]
 
 
 def levelised_cost_of_compute(
-    *, capex_usd: float, rate: float, years: float, maintenance_per_year: float, power_w: float, pue: float, load: float,
-    energy_usd_per_joule: float, useful_fraction: float,
-) -> float:  # fmt: skip
+    *,
+    capex_usd: float,
+    rate: float,
+    years: float,
+    maintenance_per_year: float,
+    power_w: float,
+    pue: float,
+    load: float,
+    energy_usd_per_joule: float,
+    useful_fraction: float,
+) -> float:
     """Return USD per useful accelerator-hour: (capex*CRF + O&M + energy) / (8760 * useful fraction).
 
     52,000 USD, 10 %, 5 years, O&M 3 %, 1.4 kW x 1.2 at 90 % load, 0.08 USD/kWh, useful 0.8: 2.331.

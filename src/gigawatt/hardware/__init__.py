@@ -1,6 +1,16 @@
-"""What a machine can do: time of an operation on an accelerator, time of a collective on a network, size of a network."""
+"""What a machine can do: time of an operation on an accelerator, time of a collective on a network, size of a
+network.
+"""
 
-from gigawatt.hardware._chip import Chip, KernelEfficiency, chip_of, critical_batch, operation_seconds, slowest_chip, wave_efficiency
+from gigawatt.hardware._chip import (
+    Chip,
+    KernelEfficiency,
+    chip_of,
+    critical_batch,
+    operation_seconds,
+    slowest_chip,
+    wave_efficiency,
+)
 from gigawatt.hardware._collectives import (
     bruck_all_to_all,
     bus_bandwidth,
@@ -15,11 +25,12 @@ from gigawatt.hardware._collectives import (
     ring_reduce_scatter,
     torus_all_gather,
 )
-from gigawatt.hardware._fabric import Fabric, Tier, collective_seconds, fabric_facts, fabric_of
+from gigawatt.hardware._fabric import Collective, Fabric, Tier, collective_seconds, fabric_facts, fabric_of
 from gigawatt.hardware._network import NetworkPlan, clos_hosts, clos_switches, multi_plane_hosts, plan_network
 
 __all__ = [
     "Chip",
+    "Collective",
     "Fabric",
     "KernelEfficiency",
     "NetworkPlan",

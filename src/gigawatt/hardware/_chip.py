@@ -2,8 +2,8 @@
 
     t = launch + max(FLOP / (compute * peak), bytes / (memory * bandwidth))
 
-`compute` and `memory` belong to a chip, a kernel family and a number format; they are fitted to measured operator times where there are any and
-transferred from measured chips otherwise (`calibrated` says which).
+`compute` and `memory` belong to a chip, a kernel family and a number format; they are fitted to measured operator
+times where there are any and transferred from measured chips otherwise (`calibrated` says which).
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ BEST_CASE_TO_TYPICAL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelEfficiency:
-    """Shares of the dense peak and of the memory bandwidth that a kernel family reaches, and its fixed time per launch (s)."""
+    """Shares of the dense peak and of the memory bandwidth that a kernel family reaches, and its fixed time per
+    launch (s).
+    """
 
     compute: float
     memory: float
@@ -59,9 +61,11 @@ class Chip:
         if dtype not in self.flop_per_s:
             raise InputError(
                 Problem(
-                    message=f"{self.name} has no {dtype} arithmetic", path="training.precision", found=dtype,
+                    message=f"{self.name} has no {dtype} arithmetic",
+                    path="training.precision",
+                    found=dtype,
                     allowed=", ".join(self.flop_per_s),
-                )  # fmt: skip
+                )
             )
         return self.flop_per_s[dtype]
 
@@ -87,10 +91,13 @@ def _rows() -> tuple[dict[str, str], ...]:
 def _efficiency(row: Mapping[str, str], fallback: KernelEfficiency | None = None) -> KernelEfficiency:
     launch = row["launch_s"]
     return KernelEfficiency(
-        compute=float(row["compute"]), memory=float(row["memory"]),
+        compute=float(row["compute"]),
+        memory=float(row["memory"]),
         launch_s=float(launch) if launch else (fallback.launch_s if fallback else 0.0),
-        calibrated=row["chip"] != "*", median_error=float(row["median_error"]), source=row["source"],
-    )  # fmt: skip
+        calibrated=row["chip"] != "*",
+        median_error=float(row["median_error"]),
+        source=row["source"],
+    )
 
 
 def chip_of(accelerator: Accelerator) -> Chip:
@@ -107,9 +114,10 @@ def chip_of(accelerator: Accelerator) -> Chip:
     if absent:
         raise InputError(
             Problem(
-                message=f"the catalogue does not know {' and '.join(absent)} of {accelerator.name!r}", path="fleet.accelerators",
+                message=f"the catalogue does not know {' and '.join(absent)} of {accelerator.name!r}",
+                path="fleet.accelerators",
                 allowed="give the missing fields inline: {base: name, memory: 80 GB, memory_bandwidth: 3.35 TB/s, bf16: 989 TFLOP/s}",
-            )  # fmt: skip
+            )
         )
     assert accelerator.memory_bytes is not None
     assert accelerator.memory_bytes_per_s is not None
@@ -126,7 +134,8 @@ def chip_of(accelerator: Accelerator) -> Chip:
 
 
 def slowest_chip(chips: Sequence[Chip]) -> Chip:
-    """Return the chip that a synchronous job of mixed chips sees: the smallest of every number, the slowest of every kernel.
+    """Return the chip that a synchronous job of mixed chips sees: the smallest of every number, the slowest of every
+    kernel.
 
     Formats that one of them lacks are left out. Raises ValueError for no chips.
     """
@@ -153,38 +162,52 @@ def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency
     generic = {row["family"]: _efficiency(row) for row in _rows() if row["chip"] == "*"}
     own = {(row["family"], row["dtype"]): _efficiency(row) for row in _rows() if row["chip"] == accelerator.name}
     kernels: dict[tuple[str, str], KernelEfficiency] = {
-        ("matmul", "*"): generic["matmul"], ("attention", "*"): generic["attention"], ("vector", "*"): generic["vector"],
-    }  # fmt: skip
+        ("matmul", "*"): generic["matmul"],
+        ("attention", "*"): generic["attention"],
+        ("vector", "*"): generic["vector"],
+    }
     for dtype, best in accelerator.measured_flop_per_s.items():
         if dtype in accelerator.flop_per_s:
-            share = min(generic["matmul"].compute, BEST_CASE_TO_TYPICAL * best.best / accelerator.flop_per_s[dtype].best)
-            kernels["matmul", dtype] = replace(generic["matmul"], compute=share, source=f"{best.source}; {generic['matmul'].source}")
+            share = min(
+                generic["matmul"].compute, BEST_CASE_TO_TYPICAL * best.best / accelerator.flop_per_s[dtype].best
+            )
+            kernels["matmul", dtype] = replace(
+                generic["matmul"], compute=share, source=f"{best.source}; {generic['matmul'].source}"
+            )
     kernels |= own
     share = generic["grouped_matmul"].compute
     for (family, dtype), kernel in list(kernels.items()):
         if family == "matmul":
-            kernels["grouped_matmul", dtype] = replace(kernel, compute=kernel.compute * share, median_error=generic["grouped_matmul"].median_error)
+            kernels["grouped_matmul", dtype] = replace(
+                kernel, compute=kernel.compute * share, median_error=generic["grouped_matmul"].median_error
+            )
     return kernels
 
 
 def _kernel_facts(name: str, kernels: Mapping[tuple[str, str], KernelEfficiency]) -> dict[str, Sourced]:
-    """Return the efficiencies as sourced numbers, "kernel.matmul.bf16" and so on; the range is the median error of the fit."""
+    """Return the efficiencies as sourced numbers, "kernel.matmul.bf16" and so on; the range is the median error of
+    the fit.
+    """
     facts = {}
     for (family, dtype), kernel in kernels.items():
         best = kernel.memory if family == "vector" else kernel.compute
         facts[f"kernel.{family}.{dtype}"] = Sourced(
-            best=best, low=best * (1 - kernel.median_error), high=min(1.0, best * (1 + kernel.median_error)),
-            grade=Grade.MEASURED if kernel.calibrated else Grade.ESTIMATE, source=kernel.source,
+            best=best,
+            low=best * (1 - kernel.median_error),
+            high=min(1.0, best * (1 + kernel.median_error)),
+            grade=Grade.MEASURED if kernel.calibrated else Grade.ESTIMATE,
+            source=kernel.source,
             label=f"{name}: share of {'bandwidth' if family == 'vector' else 'peak'} in {family.replace('_', ' ')} ({dtype})",
-        )  # fmt: skip
+        )
     return facts
 
 
 def operation_seconds(chip: Chip, *, family: str, dtype: str, flop: Array, bytes_moved: Array) -> Array:
     """Return the time of an operation, seconds, same shape as its arguments (C,).
 
-    `family` is matmul, grouped_matmul, attention or vector; `flop` and `bytes_moved` are totals of the operation on one chip. Never below the roofline
-    max(FLOP / peak, bytes / bandwidth). Williams, Waterman, Patterson, CACM 52(4), 2009. Raises InputError for a dtype that the chip lacks.
+    `family` is matmul, grouped_matmul, attention or vector; `flop` and `bytes_moved` are totals of the operation on
+    one chip. Never below the roofline max(FLOP / peak, bytes / bandwidth). Williams, Waterman, Patterson, CACM 52(4),
+    2009. Raises InputError for a dtype that the chip lacks.
     """
     kernel = chip.kernel(family, dtype)
     moving = bytes_moved / (kernel.memory * chip.memory_bytes_per_s)

@@ -19,7 +19,12 @@ from gigawatt.catalog import Accelerator
 from gigawatt.catalog import sourced_table as _table
 from gigawatt.errors import InputError, Problem
 from gigawatt.evidence import Sourced
-from gigawatt.hardware._collectives import double_tree_all_reduce, in_network_all_reduce, ring_all_gather, ring_all_reduce
+from gigawatt.hardware._collectives import (
+    double_tree_all_reduce,
+    in_network_all_reduce,
+    ring_all_gather,
+    ring_all_reduce,
+)
 from gigawatt.hardware._network import clos_hosts
 
 Array = NDArray[np.float64]
@@ -31,8 +36,9 @@ Collective = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all",
 class Tier:
     """One level of a network: `domain` accelerators are inside one instance of it.
 
-    `bytes_per_s` is the line rate per accelerator and direction, `efficiency` the share that large messages reach, `oversubscription` how much less
-    leaves an instance than its accelerators could send. A torus has `axes` dimensions whose links share `bytes_per_s`.
+    `bytes_per_s` is the line rate per accelerator and direction, `efficiency` the share that large messages reach,
+    `oversubscription` how much less leaves an instance than its accelerators could send. A torus has `axes`
+    dimensions whose links share `bytes_per_s`.
     """
 
     name: str
@@ -53,7 +59,9 @@ class Tier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fabric:
-    """The tiers of a network, inner to outer; the last one holds every accelerator. `inputs` are its sourced numbers."""
+    """The tiers of a network, inner to outer; the last one holds every accelerator. `inputs` are its sourced
+    numbers.
+    """
 
     tiers: tuple[Tier, ...]
     inputs: Mapping[str, Sourced]
@@ -61,7 +69,8 @@ class Fabric:
     def tier_of(self, size: object, stride: object) -> NDArray[np.int64]:
         """Return the index of the smallest tier that holds a group, (C,)."""
         span = np.asarray(size) * np.asarray(stride)
-        return np.searchsorted(np.array([tier.domain for tier in self.tiers[:-1]]), span).astype(np.int64)
+        domains = np.array([tier.domain for tier in self.tiers[:-1]])
+        return np.asarray(np.searchsorted(domains, span), dtype=np.int64)
 
 
 @lru_cache(maxsize=1)
@@ -79,10 +88,12 @@ def fabric_of(
     oversubscription: float = 1.0,
     in_network_reduction: bool = False,
 ) -> Fabric:
-    """Return the network of `accelerators` equal accelerators: scale-up domain, leaf, spine, core, as far as the size needs them.
+    """Return the network of `accelerators` equal accelerators: scale-up domain, leaf, spine, core, as far as the size
+    needs them.
 
-    Domains of the switched tiers follow a rail-optimised folded Clos of radix 64 with one port per accelerator, radix 128 beyond 65,536.
-    `oversubscription` applies above the leaf. Raises InputError where the accelerator's bandwidths are not known.
+    Domains of the switched tiers follow a rail-optimised folded Clos of radix 64 with one port per accelerator, radix
+    128 beyond 65,536. `oversubscription` applies above the leaf. Raises InputError where the accelerator's bandwidths
+    are not known.
     """
     facts = fabric_facts()
     used: dict[str, Sourced] = {}
@@ -102,11 +113,15 @@ def fabric_of(
         key = f"scale_up_efficiency.{accelerator.name}"
         tiers.append(
             Tier(
-                name="scale-up", domain=domain, bytes_per_s=up_rate, kind="torus" if torus else "switch",
+                name="scale-up",
+                domain=domain,
+                bytes_per_s=up_rate,
+                kind="torus" if torus else "switch",
                 efficiency=fact(key if key in facts else "scale_up_efficiency.*"),
                 latency_s=fact("torus_latency_s" if torus else "scale_up_latency_s"),
-                axes=3 if "3D" in accelerator.scale_up_link else 2 if torus else 1, in_network_reduction=in_network_reduction and not torus,
-            )  # fmt: skip
+                axes=3 if "3D" in accelerator.scale_up_link else 2 if torus else 1,
+                in_network_reduction=in_network_reduction and not torus,
+            )
         )
     if domain < accelerators:
         if out_rate is None:
@@ -116,9 +131,14 @@ def fabric_of(
         for name, size, latency_key, over in _clos_tiers(accelerator, domain, accelerators, slices, oversubscription):
             tiers.append(
                 Tier(
-                    name=name, domain=size, bytes_per_s=out_rate, efficiency=share, latency_s=fact(latency_key),
-                    oversubscription=over, in_network_reduction=in_network_reduction and not slices,
-                )  # fmt: skip
+                    name=name,
+                    domain=size,
+                    bytes_per_s=out_rate,
+                    efficiency=share,
+                    latency_s=fact(latency_key),
+                    oversubscription=over,
+                    in_network_reduction=in_network_reduction and not slices,
+                )
             )
     if not tiers:
         tiers.append(Tier(name="one accelerator", domain=1, bytes_per_s=math.inf, latency_s=0.0))
@@ -133,7 +153,10 @@ def _clos_tiers(
     node = accelerator.server_chips or 8
     leaf = max(domain, 32 * min(node, domain))
     radix = 64 if accelerators <= clos_hosts(64, 3) else 128
-    sizes = [("leaf", leaf, "leaf_latency_s", 1.0), ("spine", clos_hosts(radix, 2), "spine_latency_s", oversubscription)]
+    sizes = [
+        ("leaf", leaf, "leaf_latency_s", 1.0),
+        ("spine", clos_hosts(radix, 2), "spine_latency_s", oversubscription),
+    ]
     chosen = [tier for tier in sizes if domain < tier[1] < accelerators]
     last = "leaf" if accelerators <= leaf else "spine" if accelerators <= sizes[1][1] else "core"
     over = 1.0 if last == "leaf" else oversubscription
@@ -147,19 +170,23 @@ def _best(value: Sourced | None) -> float | None:
 def _unknown(accelerator: Accelerator, name: str, example: str) -> InputError:
     return InputError(
         Problem(
-            message=f"the catalogue does not know the {name} bandwidth of {accelerator.name!r}", path="fleet.accelerators",
+            message=f"the catalogue does not know the {name} bandwidth of {accelerator.name!r}",
+            path="fleet.accelerators",
             allowed=f"give it inline, for example {{base: {accelerator.name}, {name}: {example}}}"
             + (", or network.scale_out" if name == "scale_out" else ""),
-        )  # fmt: skip
+        )
     )
 
 
-def collective_seconds(fabric: Fabric, collective: Collective, size_bytes: object, size: object, stride: object) -> Array:
+def collective_seconds(
+    fabric: Fabric, collective: Collective, size_bytes: object, size: object, stride: object
+) -> Array:
     """Return the time of a collective of groups of `size` ranks `stride` apart, seconds (C,).
 
-    `size_bytes` (C,) is the FULL buffer for all_reduce, all_gather and reduce_scatter, what one rank sends in total for all_to_all, and the message for send
-    (between ranks `stride` apart; `size` is not used). Groups across tiers work hierarchically: reduce-scatter and all-gather inside, shards
-    across. On each tier the faster of ring and pipelined double tree (or in-network reduction) is taken, so latency grows with log(p) at large p.
+    `size_bytes` (C,) is the FULL buffer for all_reduce, all_gather and reduce_scatter, what one rank sends in total
+    for all_to_all, and the message for send (between ranks `stride` apart; `size` is not used). Groups across tiers
+    work hierarchically: reduce-scatter and all-gather inside, shards across. On each tier the faster of ring and
+    pipelined double tree (or in-network reduction) is taken, so latency grows with log(p) at large p.
     """
     n, p, s = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (size_bytes, size, stride)))
     return _COLLECTIVES[collective](fabric, n, p, s)

@@ -24,7 +24,9 @@ class NetworkPlan:
 
 
 def clos_hosts(radix: int, tiers: int) -> int:
-    """Return the hosts of a non-blocking folded Clos: k for one tier, k^2/2 for two, k^3/4 for three. k=64: 65,536; k=128: 524,288."""
+    """Return the hosts of a non-blocking folded Clos: k for one tier, k^2/2 for two, k^3/4 for three. k=64: 65,536;
+    k=128: 524,288.
+    """
     return int(2 * (radix // 2) ** tiers)
 
 
@@ -34,7 +36,8 @@ def clos_switches(radix: int, tiers: int) -> int:
 
 
 def multi_plane_hosts(radix: int, planes: int, tiers: int) -> int:
-    """Return the hosts where each port is split over `planes` networks whose switches run at radix*planes and rate/planes.
+    """Return the hosts where each port is split over `planes` networks whose switches run at radix*planes and
+    rate/planes.
 
     k=64 with 8 planes: 131,072 hosts in two tiers.
     """
@@ -44,8 +47,8 @@ def multi_plane_hosts(radix: int, planes: int, tiers: int) -> int:
 def plan_network(endpoints: int, radix: int = 64, oversubscription: float = 1.0) -> NetworkPlan:
     """Return the smallest folded Clos of switches of `radix` ports for `endpoints`, switches filled in proportion.
 
-    Where three tiers of `radix` do not reach, ports are split over planes (radix*planes at rate/planes). `oversubscription` thins
-    the tiers above the leaf. Raises ValueError for a radix below 2 or no endpoints.
+    Where three tiers of `radix` do not reach, ports are split over planes (radix*planes at rate/planes).
+    `oversubscription` thins the tiers above the leaf. Raises ValueError for a radix below 2 or no endpoints.
     """
     if radix < 2 or endpoints < 1:
         raise ValueError(f"a network needs at least one endpoint and radix 2, not {endpoints} and {radix}")
@@ -58,4 +61,6 @@ def plan_network(endpoints: int, radix: int = 64, oversubscription: float = 1.0)
     above = 0.0 if tiers == 1 else endpoints / oversubscription / ports * (2 * tiers - 3)
     switches = math.ceil(leaves) + math.ceil(above)
     links = math.ceil(endpoints * (1 + (tiers - 1) / oversubscription))
-    return NetworkPlan(endpoints=endpoints, radix=radix, tiers=tiers, planes=planes, switches=switches * planes, links=links * planes)
+    return NetworkPlan(
+        endpoints=endpoints, radix=radix, tiers=tiers, planes=planes, switches=switches * planes, links=links * planes
+    )

@@ -1,4 +1,6 @@
-"""What a network computes: layers to operations, parameters, FLOPs and bytes. One description for training, serving and chip design."""
+"""What a network computes: layers to operations, parameters, FLOPs and bytes. One description for training, serving
+and chip design.
+"""
 
 from gigawatt.model._activations import Recompute, activation_bytes, logits_bytes
 from gigawatt.model._counts import (

@@ -15,7 +15,9 @@ Array = NDArray[np.float64]
 
 
 class Recompute(IntEnum):
-    """What is not kept but computed again: nothing; what is cheap (scores, activation functions, norms); all but the layer's input."""
+    """What is not kept but computed again: nothing; what is cheap (scores, activation functions, norms); all but the
+    layer's input.
+    """
 
     NONE = 0
     SELECTIVE = 1
@@ -36,10 +38,11 @@ def activation_bytes(
 ) -> Array:
     """Return the bytes that one rank keeps of one layer for one micro-batch, (C,).
 
-    `batch` (C,) sequences, `sequence` (C,) tokens before context parallelism, `recompute` (C,) of `Recompute`. By default as today's kernels do: no
-    score matrix (FlashAttention), no dropout masks. With `materialised_scores` and `dropout` it is the published 16-bit accounting: per
-    layer s*b*h*(34 + 5*a*s/h) without parallelism, (10 + 24/t + 5*a*s/(h*t)) with tensor parallelism, (34 + 5*a*s/h)/t with
-    sequence parallelism as well, 34/t with selective recompute, 2 (over t where sharded) with full.
+    `batch` (C,) sequences, `sequence` (C,) tokens before context parallelism, `recompute` (C,) of `Recompute`. By
+    default as today's kernels do: no score matrix (FlashAttention), no dropout masks. With `materialised_scores` and
+    `dropout` it is the published 16-bit accounting: per layer s*b*h*(34 + 5*a*s/h) without parallelism, (10 + 24/t +
+    5*a*s/(h*t)) with tensor parallelism, (34 + 5*a*s/h)/t with sequence parallelism as well, 34/t with selective
+    recompute, 2 (over t where sharded) with full.
     """
     tokens = np.asarray(batch, dtype=np.float64) * np.asarray(sequence, dtype=np.float64) / sharding.context_parallel
     e, h, t = DTYPE_BYTES[precision.vector], model.hidden, sharding.tensor_parallel
@@ -67,7 +70,9 @@ def activation_bytes(
 
 
 def _feed_forward_elements(layer: Layer, hidden: int, sharding: Sharding) -> tuple[Array, Array]:
-    """Return per token and rank: elements kept inside the feed-forward part, and those of activation-function outputs among them."""
+    """Return per token and rank: elements kept inside the feed-forward part, and those of activation-function outputs
+    among them.
+    """
     t = sharding.tensor_parallel
     kept, products = np.zeros(()), np.zeros(())
     branches = []

@@ -11,7 +11,9 @@ from gigawatt.model._transformer import Attention, Layer, Transformer
 
 
 class FlopConvention(StrEnum):
-    """How attention is counted in model FLOPs. Sources differ by up to a factor of two in this term; name it with every MFU."""
+    """How attention is counted in model FLOPs. Sources differ by up to a factor of two in this term; name it with
+    every MFU.
+    """
 
     CAUSAL = "causal attention (half), output head included, no recompute"
     FULL = "full attention, output head included, no recompute"
@@ -19,7 +21,9 @@ class FlopConvention(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerParameters:
-    """Parameters of one layer. Tensor parallelism divides attention, dense, shared; experts go by expert parallelism."""
+    """Parameters of one layer. Tensor parallelism divides attention, dense, shared; experts go by expert
+    parallelism.
+    """
 
     attention: int
     latent: int
@@ -52,7 +56,16 @@ class Parameters:
     @property
     def total(self) -> int:
         """All parameters."""
-        return self.embedding + self.head + self.attention + self.dense + self.experts + self.shared + self.router + self.norm
+        return (
+            self.embedding
+            + self.head
+            + self.attention
+            + self.dense
+            + self.experts
+            + self.shared
+            + self.router
+            + self.norm
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -69,8 +82,14 @@ def layer_parameters(layer: Layer, hidden: int) -> LayerParameters:
         shared = layer.experts.matrices * hidden * layer.experts.shared_width
         router = hidden * layer.experts.experts
     return LayerParameters(
-        attention=attention, latent=latent, dense=dense, experts=experts, shared=shared, router=router, norm=2 * hidden,
-    )  # fmt: skip
+        attention=attention,
+        latent=latent,
+        dense=dense,
+        experts=experts,
+        shared=shared,
+        router=router,
+        norm=2 * hidden,
+    )
 
 
 def _attention_parameters(attention: Attention, hidden: int) -> tuple[int, int]:
@@ -96,7 +115,9 @@ def parameters(model: Transformer) -> Parameters:
     head = 0 if model.tied_embeddings else model.vocab * model.hidden
     experts = sum(part.experts * count for part, count, _ in counted)
     idle = sum(
-        part.experts * count * (1 - layer.experts.active / layer.experts.experts) for part, count, layer in counted if layer.experts
+        part.experts * count * (1 - layer.experts.active / layer.experts.experts)
+        for part, count, layer in counted
+        if layer.experts
     )
     parts = {
         "embedding": embedding,
@@ -112,34 +133,52 @@ def parameters(model: Transformer) -> Parameters:
 
 
 def mean_context(sequence: float, window: int | None, causal: bool) -> float:
-    """Return how many keys a token attends to on average over a sequence (tokens); half of it where attention is causal."""
+    """Return how many keys a token attends to on average over a sequence (tokens); half of it where attention is
+    causal.
+    """
     if window is None or window >= sequence:
         return sequence / 2 if causal else sequence
     return window - window * window / (2 * sequence) if causal else float(window)
 
 
 def flop_per_token(model: Transformer, sequence: float, convention: FlopConvention = FlopConvention.CAUSAL) -> float:
-    """Return forward FLOPs per token: 2 per matrix parameter in use, head included, plus attention (docs/science.md 1.4).
+    """Return forward FLOPs per token: 2 per matrix parameter in use, head included, plus attention (docs/science.md
+    1.4).
 
-    Training costs three times as much (`training_flop_per_token`). For Llama 3.1 405B at 8,192 tokens the attention term is 8.3 %
-    of the rest with full attention, 4.2 % with causal.
+    Training costs three times as much (`training_flop_per_token`). For Llama 3.1 405B at 8,192 tokens the attention
+    term is 8.3 % of the rest with full attention, 4.2 % with causal.
     """
     counted = parameters(model)
-    matrices = counted.active - counted.norm - counted.embedding - counted.head + (model.vocab + model.patch_width) * model.hidden
+    matrices = (
+        counted.active
+        - counted.norm
+        - counted.embedding
+        - counted.head
+        + (model.vocab + model.patch_width) * model.hidden
+    )
     causal = model.causal and convention is FlopConvention.CAUSAL
     attention = sum(
-        2.0 * count * layer.attention.heads * (layer.attention.query_width + layer.attention.value_width)
+        2.0
+        * count
+        * layer.attention.heads
+        * (layer.attention.query_width + layer.attention.value_width)
         * mean_context(sequence, layer.attention.window, causal)
         for layer, count in model.groups()
-    )  # fmt: skip
+    )
     return 2.0 * matrices + attention
 
 
-def training_flop_per_token(model: Transformer, sequence: float, convention: FlopConvention = FlopConvention.CAUSAL) -> float:
+def training_flop_per_token(
+    model: Transformer, sequence: float, convention: FlopConvention = FlopConvention.CAUSAL
+) -> float:
     """Return FLOPs per trained token: forward and, at twice its cost, backward. No recompute."""
     return 3.0 * flop_per_token(model, sequence, convention)
 
 
 def kv_cache_bytes_per_token(model: Transformer, precision: Precision) -> float:
-    """Return the key/value cache of one token over all layers, bytes (docs/science.md 6.5). Llama 3 8B in bf16: 131,072."""
-    return DTYPE_BYTES[precision.kv_cache] * sum(layer.attention.cached_width * count for layer, count in model.groups())
+    """Return the key/value cache of one token over all layers, bytes (docs/science.md 6.5). Llama 3 8B in bf16:
+    131,072.
+    """
+    return DTYPE_BYTES[precision.kv_cache] * sum(
+        layer.attention.cached_width * count for layer, count in model.groups()
+    )

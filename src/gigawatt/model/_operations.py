@@ -1,10 +1,10 @@
 """The operations of one layer in one pass, per rank, in columns.
 
-Shapes: C configurations. Every array of an `Operation` broadcasts to (C,). Tokens, heads and widths are divided by the parallel
-degrees exactly (fractions where they do not divide; the search rejects such strategies before).
+Shapes: C configurations. Every array of an `Operation` broadcasts to (C,). Tokens, heads and widths are divided by
+the parallel degrees exactly (fractions where they do not divide; the search rejects such strategies before).
 
-Phases: `forward` and `backward` of training, `prefill` (a forward pass without loss) and `decode` (one new token per sequence over
-a cache of `context` tokens). Recomputation is the caller's: it adds forward operations again.
+Phases: `forward` and `backward` of training, `prefill` (a forward pass without loss) and `decode` (one new token per
+sequence over a cache of `context` tokens). Recomputation is the caller's: it adds forward operations again.
 """
 
 from __future__ import annotations
@@ -40,9 +40,13 @@ class Sharding:
 
     @classmethod
     def of(
-        cls, tensor_parallel: object = 1, context_parallel: object = 1, expert_parallel: object = 1,
-        expert_tensor_parallel: object = 1, sequence_parallel: object = 1,
-    ) -> Sharding:  # fmt: skip
+        cls,
+        tensor_parallel: object = 1,
+        context_parallel: object = 1,
+        expert_parallel: object = 1,
+        expert_tensor_parallel: object = 1,
+        sequence_parallel: object = 1,
+    ) -> Sharding:
         """Return the sharding of given degrees; scalars and arrays mix."""
         degrees = (tensor_parallel, context_parallel, expert_parallel, expert_tensor_parallel, sequence_parallel)
         return cls(**dict(zip(cls.__dataclass_fields__, _arrays(degrees), strict=True)))
@@ -92,17 +96,31 @@ class _Pass:
         n, k = np.asarray(columns, dtype=np.float64), np.asarray(depth, dtype=np.float64)
         e, out = DTYPE_BYTES[self.precision.linear], DTYPE_BYTES[self.precision.vector]
         return Operation(
-            name=name, family="matmul", dtype=self.precision.linear, flop=2.0 * m * n * k,
-            bytes_moved=e * (m * k + k * n) + out * m * n, rows=m, columns=n, depth=k, count=np.ones(()),
-        )  # fmt: skip
+            name=name,
+            family="matmul",
+            dtype=self.precision.linear,
+            flop=2.0 * m * n * k,
+            bytes_moved=e * (m * k + k * n) + out * m * n,
+            rows=m,
+            columns=n,
+            depth=k,
+            count=np.ones(()),
+        )
 
     def vector(self, name: str, elements: object) -> Operation:
         moved = np.asarray(elements, dtype=np.float64) * DTYPE_BYTES[self.precision.vector]
         zero = np.zeros(())
         return Operation(
-            name=name, family="vector", dtype=self.precision.vector, flop=zero, bytes_moved=moved,
-            rows=zero, columns=zero, depth=zero, count=np.ones(()),
-        )  # fmt: skip
+            name=name,
+            family="vector",
+            dtype=self.precision.vector,
+            flop=zero,
+            bytes_moved=moved,
+            rows=zero,
+            columns=zero,
+            depth=zero,
+            count=np.ones(()),
+        )
 
 
 def layer_operations(
@@ -118,8 +136,9 @@ def layer_operations(
 ) -> tuple[Operation, ...]:
     """Return the operations of one layer in one pass on one rank.
 
-    `batch` (C,) sequences per rank, `sequence` (C,) tokens per sequence before context parallelism; in decode each sequence contributes one
-    token that attends to `context` (C,) cached tokens. Raises ValueError where decode has no context.
+    `batch` (C,) sequences per rank, `sequence` (C,) tokens per sequence before context parallelism; in decode each
+    sequence contributes one token that attends to `context` (C,) cached tokens. Raises ValueError where decode has no
+    context.
     """
     step = _pass(model, phase, batch, sequence, sharding, precision, context)
     operations = [*_attention(layer.attention, step), *_feed_forward(layer, step)]
@@ -129,7 +148,9 @@ def layer_operations(
 def embedding_operations(
     model: Transformer, *, phase: Phase, batch: object, sequence: object, sharding: Sharding, precision: Precision
 ) -> tuple[Operation, ...]:
-    """Return the operations of the input embedding: a look-up, or the projection of patches. Arguments as `layer_operations`."""
+    """Return the operations of the input embedding: a look-up, or the projection of patches. Arguments as
+    `layer_operations`.
+    """
     step = _pass(model, phase, batch, sequence, sharding, precision, np.zeros(()))
     if model.patch_width:
         operations = [step.matmul("embedding.patches", model.hidden / sharding.tensor_parallel, model.patch_width)]
@@ -140,7 +161,8 @@ def embedding_operations(
 def head_operations(
     model: Transformer, *, phase: Phase, batch: object, sequence: object, sharding: Sharding, precision: Precision
 ) -> tuple[Operation, ...]:
-    """Return the operations of the head: final norm, logits and (in training) cross entropy. Arguments as `layer_operations`.
+    """Return the operations of the head: final norm, logits and (in training) cross entropy. Arguments as
+    `layer_operations`.
 
     An encoder without a vocabulary has only the norm.
     """
@@ -155,20 +177,36 @@ def head_operations(
 
 
 def _pass(
-    model: Transformer, phase: Phase, batch: object, sequence: object, sharding: Sharding, precision: Precision, context: object
+    model: Transformer,
+    phase: Phase,
+    batch: object,
+    sequence: object,
+    sharding: Sharding,
+    precision: Precision,
+    context: object,
 ) -> _Pass:
     sequences, length = _arrays((batch, sequence))
     if phase == "decode":
         if context is None:
             raise ValueError("decode needs the context that a new token attends to")
         return _Pass(
-            hidden=model.hidden, causal=model.causal, tokens=sequences, sequence=length,
-            context=np.asarray(context, dtype=np.float64), shard=sharding, precision=precision,
-        )  # fmt: skip
+            hidden=model.hidden,
+            causal=model.causal,
+            tokens=sequences,
+            sequence=length,
+            context=np.asarray(context, dtype=np.float64),
+            shard=sharding,
+            precision=precision,
+        )
     return _Pass(
-        hidden=model.hidden, causal=model.causal, tokens=sequences * length / sharding.context_parallel, sequence=length,
-        context=None, shard=sharding, precision=precision,
-    )  # fmt: skip
+        hidden=model.hidden,
+        causal=model.causal,
+        tokens=sequences * length / sharding.context_parallel,
+        sequence=length,
+        context=None,
+        shard=sharding,
+        precision=precision,
+    )
 
 
 def _attention(attention: Attention, step: _Pass) -> list[Operation]:
@@ -180,7 +218,9 @@ def _attention(attention: Attention, step: _Pass) -> list[Operation]:
         operations += _latent_projections(attention, step)
     else:
         kv_heads = np.maximum(attention.kv_heads / t, 1.0)  # fewer key/value heads than ranks are replicated
-        operations.append(step.matmul("attention.qkv", heads * attention.head_dim + 2.0 * kv_heads * attention.head_dim, h))
+        operations.append(
+            step.matmul("attention.qkv", heads * attention.head_dim + 2.0 * kv_heads * attention.head_dim, h)
+        )
         operations.append(step.vector("attention.rotary", 2.0 * step.tokens * (heads + kv_heads) * attention.head_dim))
     operations.append(_attention_core(attention, step))
     operations.append(step.matmul("attention.out", h, out_width))
@@ -189,7 +229,9 @@ def _attention(attention: Attention, step: _Pass) -> list[Operation]:
 
 
 def _latent_projections(attention: Attention, step: _Pass) -> list[Operation]:
-    """Multi-head latent attention: down-projections on every rank, expansions divided over heads (arXiv 2412.19437, 2.1.1)."""
+    """Multi-head latent attention: down-projections on every rank, expansions divided over heads (arXiv 2412.19437,
+    2.1.1).
+    """
     heads = attention.heads / step.shard.tensor_parallel
     rank, rope, nope = attention.kv_lora_rank or 0, attention.qk_rope_head_dim or 0, attention.qk_nope_head_dim or 0
     operations = [step.matmul("attention.kv down", rank + rope, step.hidden)]
@@ -218,15 +260,23 @@ def _attention_core(attention: Attention, step: _Pass) -> Operation:
         kv_heads = np.maximum(attention.kv_heads / step.shard.tensor_parallel, 1.0)
         moved = e * step.tokens * (heads + kv_heads) * widths
     return Operation(
-        name="attention.core", family="attention", dtype=step.precision.attention,
-        flop=2.0 * step.tokens * keys * heads * widths, bytes_moved=moved, rows=step.tokens, columns=keys,
-        depth=np.asarray(float(attention.query_width)), count=heads,
-    )  # fmt: skip
+        name="attention.core",
+        family="attention",
+        dtype=step.precision.attention,
+        flop=2.0 * step.tokens * keys * heads * widths,
+        bytes_moved=moved,
+        rows=step.tokens,
+        columns=keys,
+        depth=np.asarray(float(attention.query_width)),
+        count=heads,
+    )
 
 
 def _mean_contexts(sequence: Array, window: int | None, causal: bool) -> Array:
     lengths, inverse = np.unique(sequence, return_inverse=True)
-    return np.array([mean_context(float(length), window, causal) for length in lengths])[inverse].reshape(sequence.shape)
+    return np.array([mean_context(float(length), window, causal) for length in lengths])[inverse].reshape(
+        sequence.shape
+    )
 
 
 def _feed_forward(layer: Layer, step: _Pass) -> list[Operation]:
@@ -274,18 +324,29 @@ def _experts(layer: Layer, step: _Pass) -> list[Operation]:
     return operations
 
 
-def _grouped(name: str, copies: Array, local: object, columns: object, depth: object, precision: Precision) -> Operation:
+def _grouped(
+    name: str, copies: Array, local: object, columns: object, depth: object, precision: Precision
+) -> Operation:
     count, n, k = _arrays((local, columns, depth))
     rows = copies / count
     e, out = DTYPE_BYTES[precision.linear], DTYPE_BYTES[precision.vector]
     return Operation(
-        name=name, family="grouped_matmul", dtype=precision.linear, flop=2.0 * copies * n * k,
-        bytes_moved=e * (copies * k + count * k * n) + out * copies * n, rows=rows, columns=n, depth=k, count=count,
-    )  # fmt: skip
+        name=name,
+        family="grouped_matmul",
+        dtype=precision.linear,
+        flop=2.0 * copies * n * k,
+        bytes_moved=e * (copies * k + count * k * n) + out * copies * n,
+        rows=rows,
+        columns=n,
+        depth=k,
+        count=count,
+    )
 
 
 def _backward(operations: list[Operation]) -> tuple[Operation, ...]:
-    """Return the backward pass: two products for each matrix product, 2.5 times the attention, twice the elementwise bytes."""
+    """Return the backward pass: two products for each matrix product, 2.5 times the attention, twice the elementwise
+    bytes.
+    """
     result: list[Operation] = []
     for operation in operations:
         result += _BACKWARD[operation.family](operation)
@@ -305,7 +366,10 @@ _BACKWARD: Mapping[Family, Callable[[Operation], list[Operation]]] = {
     "grouped_matmul": _matmul_backward,
     "attention": lambda op: [
         replace(
-            op, name=f"{op.name} (backward)", flop=ATTENTION_BACKWARD_FLOP * op.flop, bytes_moved=ATTENTION_BACKWARD_FLOP * op.bytes_moved
+            op,
+            name=f"{op.name} (backward)",
+            flop=ATTENTION_BACKWARD_FLOP * op.flop,
+            bytes_moved=ATTENTION_BACKWARD_FLOP * op.bytes_moved,
         )
     ],
     "vector": lambda op: [replace(op, name=f"{op.name} (backward)", bytes_moved=2.0 * op.bytes_moved)],

@@ -13,8 +13,9 @@ DTYPE_BYTES: Mapping[str, float] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """Formats of a step: matrix products, attention, everything elementwise, the key/value cache, and the bytes kept per
-    parameter for weights and gradients. fp8 and fp4 recipes keep bf16 weights and quantise them for the product."""
+    """Formats of a step: matrix products, attention, everything elementwise, the key/value cache, and the bytes kept
+    per parameter for weights and gradients. fp8 and fp4 recipes keep bf16 weights and quantise them for the product.
+    """
 
     name: str = "bf16"
     linear: str = "bf16"

@@ -1,7 +1,8 @@
 """The description of a transformer: layers of attention and feed-forward or experts.
 
-Covers dense and mixture-of-experts decoders (shared experts, dense first layers, a dense branch beside the experts), MHA, MQA, GQA and
-MLA, sliding windows, and encoders over patches (no vocabulary, not causal). State-space and linear-attention layers are not described.
+Covers dense and mixture-of-experts decoders (shared experts, dense first layers, a dense branch beside the experts),
+MHA, MQA, GQA and MLA, sliding windows, and encoders over patches (no vocabulary, not causal). State-space and
+linear-attention layers are not described.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _UNDESCRIBED = ("linear", "Mamba", "delta net", "KDA", "compressed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
-    """Query heads, key/value heads and their width; `window` limits how far back a token looks. MLA where `kv_lora_rank` is set."""
+    """Query heads, key/value heads and their width; `window` limits how far back a token looks. MLA where
+    `kv_lora_rank` is set.
+    """
 
     heads: int
     kv_heads: int
@@ -132,7 +135,8 @@ class Entry(Protocol):
 def transformer_of(entry: Entry, place: str = "", path: str = "model") -> Transformer:
     """Return the transformer that the architecture columns of a catalogue entry describe.
 
-    Raises InputError naming every column that is missing or contradicts another, or the kind of layer that is not described.
+    Raises InputError naming every column that is missing or contradicts another, or the kind of layer that is not
+    described.
     """
     columns = dict(entry.architecture)
     here = {"location": place, "path": path}
@@ -140,9 +144,11 @@ def transformer_of(entry: Entry, place: str = "", path: str = "model") -> Transf
     if entry.type.startswith("hybrid") or any(word in attention for word in _UNDESCRIBED):
         raise InputError(
             Problem(
-                message=f"{entry.name!r} has layers that are not described yet", found=attention or entry.type,
-                allowed="softmax attention (MHA, MQA, GQA, MLA, sliding windows) with dense or expert feed-forward layers", **here,
-            )  # fmt: skip
+                message=f"{entry.name!r} has layers that are not described yet",
+                found=attention or entry.type,
+                allowed="softmax attention (MHA, MQA, GQA, MLA, sliding windows) with dense or expert feed-forward layers",
+                **here,
+            )
         )
     problems = [Problem(message=message, **here) for message in _missing(entry.name, columns)]
     if problems:
@@ -173,7 +179,9 @@ def _missing(name: str, columns: dict[str, Any]) -> list[str]:
     messages = []
     activation = str(columns.get("ffn_act", "swiglu"))
     if activation not in GATED_ACTIVATIONS | PLAIN_ACTIVATIONS:
-        messages.append(f"unknown ffn_act {activation!r}; allowed: {', '.join(sorted(GATED_ACTIVATIONS | PLAIN_ACTIVATIONS))}")
+        messages.append(
+            f"unknown ffn_act {activation!r}; allowed: {', '.join(sorted(GATED_ACTIVATIONS | PLAIN_ACTIVATIONS))}"
+        )
     if columns["heads"] % columns["kv_heads"]:
         messages.append(f"{columns['kv_heads']} key/value heads do not divide {columns['heads']} query heads")
     if columns.get("experts") and columns["topk"] > columns["experts"]:
@@ -210,4 +218,6 @@ def _layer(columns: dict[str, Any], index: int) -> Layer:
         shared_width=columns.get("shared_expert_ffn") or 0,
     )
     branch = columns.get("parallel_ffn") or 0
-    return Layer(attention=attention, feed_forward=FeedForward(width=branch, gated=gated) if branch else None, experts=experts)
+    return Layer(
+        attention=attention, feed_forward=FeedForward(width=branch, gated=gated) if branch else None, experts=experts
+    )

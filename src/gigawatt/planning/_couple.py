@@ -2,7 +2,8 @@
 
     limits of chips, power, money -> fleet -> strategy -> failures -> run time -> energy -> cost
 
-Feeding is held against the sustained peak of the facility, so it does not depend on the strategy and no iteration is needed beyond the size of the network.
+Feeding is held against the sustained peak of the facility, so it does not depend on the strategy and no iteration is
+needed beyond the size of the network.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ MOST_ACCELERATORS = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many accelerators each limit allows; None where there is no such limit. `switches` per accelerator, IT power and capital of one."""
+    """How many accelerators each limit allows; None where there is no such limit. `switches` per accelerator, IT
+    power and capital of one.
+    """
 
     requested: int | None
     power: int | None
@@ -65,7 +68,8 @@ class Evaluation:
 
 
 def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet: bool = True) -> Evaluation:
-    """Return the plan of one set of inputs. `pins` hold decisions of the strategy; without `limit_fleet` power and budget are not limits.
+    """Return the plan of one set of inputs. `pins` hold decisions of the strategy; without `limit_fleet` power and
+    budget are not limits.
 
     Raises InfeasibleError where the limits leave no server, or where no strategy fits.
     """
@@ -75,56 +79,97 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
     spares = _spares(inputs, powered)
     if powered - spares < 1:
         raise InfeasibleError(
-            f"{spares:,} hot spares leave nothing of {powered:,} powered accelerators", constraint="spares", remedy="fewer spares or more accelerators"
+            f"{spares:,} hot spares leave nothing of {powered:,} powered accelerators",
+            constraint="spares",
+            remedy="fewer spares or more accelerators",
         )
     job = _job(inputs, powered - spares)
     trained = train(job, pins={**inputs.pins, **(pins or {})})
     failures = reliability.assess(
-        accelerators=trained.accelerators, parameters=inputs.value("model.parameters"), values=inputs.values(reliability.ASSUMPTIONS),
-        policy=inputs.scenario.reliability.policy or "restart", spares=spares,
-        interval_s=inputs.scenario.reliability.checkpoint_interval, restart_s=inputs.scenario.reliability.restart_time,
-    )  # fmt: skip
+        accelerators=trained.accelerators,
+        parameters=inputs.value("model.parameters"),
+        values=inputs.values(reliability.ASSUMPTIONS),
+        policy=inputs.scenario.reliability.policy or "restart",
+        spares=spares,
+        interval_s=inputs.scenario.reliability.checkpoint_interval,
+        restart_s=inputs.scenario.reliability.restart_time,
+    )
     if failures.goodput < 1e-6:
         raise InfeasibleError(
             f"failures stop the run: {trained.accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, a restart takes "
             f"{format_quantity(failures.restart_s, 's')}. Hot spares (reliability.policy: hot_spare) would leave "
             f"{failures.outputs['reliability.hot_spare_goodput'].value:.0%} goodput.",
-            constraint="failures", remedy="reliability.policy: hot_spare",
-        )  # fmt: skip
+            constraint="failures",
+            remedy="reliability.policy: hot_spare",
+        )
     tokens = inputs.value("training.tokens")
     steps = math.ceil(tokens / job.tokens_per_step)
     run_s = steps * trained.step_s / failures.goodput
     loads = [_load(inputs, group) for group in groups]
     powers = power.assess(
-        loads=loads, switches_per_accelerator=limits.switches, pue=inputs.value("site.pue"), values=inputs.values(power.ASSUMPTIONS),
-        computing_fraction=trained.computing_fraction, goodput=failures.goodput, step_s=trained.step_s,
+        loads=loads,
+        switches_per_accelerator=limits.switches,
+        pue=inputs.value("site.pue"),
+        values=inputs.values(power.ASSUMPTIONS),
+        computing_fraction=trained.computing_fraction,
+        goodput=failures.goodput,
+        step_s=trained.step_s,
         grid_limit_w=inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else None,
-    )  # fmt: skip
+    )
     energy = powers.facility_w * run_s
     money = finance.assess(
-        purchases=[finance.Purchase(name=g.accelerator, count=g.powered, price_usd=inputs.value(f"accelerator.{g.accelerator}.price_usd")) for g in groups],
-        switches_per_accelerator=limits.switches, it_peak_w=powers.outputs["power.it_per_accelerator_peak"].value * powered, energy_j=energy,
-        energy_usd_per_joule=inputs.value("site.electricity_price"), run_s=run_s, accelerators_used=trained.accelerators,
-        goodput=failures.goodput, tokens=tokens, values=inputs.values(finance.ASSUMPTIONS), staff_usd_per_s=inputs.scenario.finance.staff_cost,
-    )  # fmt: skip
+        purchases=[
+            finance.Purchase(
+                name=g.accelerator, count=g.powered, price_usd=inputs.value(f"accelerator.{g.accelerator}.price_usd")
+            )
+            for g in groups
+        ],
+        switches_per_accelerator=limits.switches,
+        it_peak_w=powers.outputs["power.it_per_accelerator_peak"].value * powered,
+        energy_j=energy,
+        energy_usd_per_joule=inputs.value("site.electricity_price"),
+        run_s=run_s,
+        accelerators_used=trained.accelerators,
+        goodput=failures.goodput,
+        tokens=tokens,
+        values=inputs.values(finance.ASSUMPTIONS),
+        staff_usd_per_s=inputs.scenario.finance.staff_cost,
+    )
     fleet = Fleet(groups=tuple(groups), spares=spares, used=trained.accelerators)
     outputs = {
-        **_fleet_outputs(inputs, fleet, limits), **trained.outputs, "training.computing_fraction": _computing(trained),
-        **failures.outputs, **_run_outputs(inputs, job, trained, failures, steps, run_s, energy), **powers.outputs, **money.outputs,
-    }  # fmt: skip
+        **_fleet_outputs(inputs, fleet, limits),
+        **trained.outputs,
+        "training.computing_fraction": _computing(trained),
+        **failures.outputs,
+        **_run_outputs(inputs, job, trained, failures, steps, run_s, energy),
+        **powers.outputs,
+        **money.outputs,
+    }
     return Evaluation(
-        limits=limits, fleet=fleet, training=trained, reliability=failures, power=powers, finance=money, outputs=outputs,
+        limits=limits,
+        fleet=fleet,
+        training=trained,
+        reliability=failures,
+        power=powers,
+        finance=money,
+        outputs=outputs,
         deployed_accelerators=powered,
-    )  # fmt: skip
+    )
 
 
 def _job(inputs: Inputs, accelerators: int) -> TrainingJob:
     constants = {name: inputs.value(f"training.{name}") for name in Constants.__dataclass_fields__}
     return TrainingJob(
-        model=inputs.model, chip=inputs.chip, fabric=inputs.fabric(accelerators), accelerators=accelerators,
-        global_batch=int(inputs.value("training.global_batch")), sequence=int(inputs.value("training.sequence_length")),
-        precision=inputs.precision, constants=Constants(**constants), model_error=inputs.value("training.model_error"),
-    )  # fmt: skip
+        model=inputs.model,
+        chip=inputs.chip,
+        fabric=inputs.fabric(accelerators),
+        accelerators=accelerators,
+        global_batch=int(inputs.value("training.global_batch")),
+        sequence=int(inputs.value("training.sequence_length")),
+        precision=inputs.precision,
+        constants=Constants(**constants),
+        model_error=inputs.value("training.model_error"),
+    )
 
 
 # the fleet -----------------------------------------------------------------------------------------------------------
@@ -140,13 +185,17 @@ def _server_w(inputs: Inputs, group: Group) -> float | None:
 def _load(inputs: Inputs, group: FleetGroup) -> power.Load:
     source = next(item for item in inputs.groups if item.accelerator.name == group.accelerator)
     return power.Load(
-        name=group.accelerator, count=group.powered, tdp_w=inputs.value(f"accelerator.{group.accelerator}.tdp_w"),
+        name=group.accelerator,
+        count=group.powered,
+        tdp_w=inputs.value(f"accelerator.{group.accelerator}.tdp_w"),
         server_max_w_per_accelerator=_server_w(inputs, source),
-    )  # fmt: skip
+    )
 
 
 def _limits(inputs: Inputs, limit_fleet: bool) -> Limits:
-    """Return what chips, power and money allow. The network's switches per accelerator depend on the size, so sizes are iterated."""
+    """Return what chips, power and money allow. The network's switches per accelerator depend on the size, so sizes
+    are iterated.
+    """
     known = [group.count for group in inputs.groups]
     requested = sum(count for count in known if count is not None) if None not in known else None
     size = requested or DEFAULT_COUNT
@@ -170,8 +219,17 @@ def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bo
     peak, capital = 0.0, 0.0
     for group, weight in zip(inputs.groups, weights, strict=True):
         name = group.accelerator.name
-        load = power.Load(name=name, count=1, tdp_w=inputs.value(f"accelerator.{name}.tdp_w"), server_max_w_per_accelerator=_server_w(inputs, group))
-        each = values["compute_fraction"] * load.tdp_w + power.server_overhead_w(load, values) + values["network_w_per_switch"] * switches
+        load = power.Load(
+            name=name,
+            count=1,
+            tdp_w=inputs.value(f"accelerator.{name}.tdp_w"),
+            server_max_w_per_accelerator=_server_w(inputs, group),
+        )
+        each = (
+            values["compute_fraction"] * load.tdp_w
+            + power.server_overhead_w(load, values)
+            + values["network_w_per_switch"] * switches
+        )
         each *= 1 + values["other_it_fraction"]
         peak += weight * each
         capital += weight * finance.capital_per_accelerator(
@@ -192,7 +250,9 @@ def _weights(inputs: Inputs) -> list[float]:
 
 
 def _powered(inputs: Inputs, limits: Limits) -> list[FleetGroup]:
-    allowed = min((value for value in (limits.requested, limits.power, limits.budget) if value is not None), default=DEFAULT_COUNT)
+    allowed = min(
+        (value for value in (limits.requested, limits.power, limits.budget) if value is not None), default=DEFAULT_COUNT
+    )
     groups = []
     for group, weight in zip(inputs.groups, _weights(inputs), strict=True):
         accelerator = group.accelerator
@@ -200,7 +260,12 @@ def _powered(inputs: Inputs, limits: Limits) -> list[FleetGroup]:
         share = int(allowed * weight + 1e-9)
         powered = group.count if group.count is not None and share >= group.count else share // server * server
         groups.append(
-            FleetGroup(accelerator=accelerator.name, vendor=accelerator.vendor, requested=group.count if group.count is not None else powered, powered=powered)
+            FleetGroup(
+                accelerator=accelerator.name,
+                vendor=accelerator.vendor,
+                requested=group.count if group.count is not None else powered,
+                powered=powered,
+            )
         )
     if sum(group.powered for group in groups) < 1:
         raise _nothing_powered(inputs, limits)
@@ -215,14 +280,16 @@ def _nothing_powered(inputs: Inputs, limits: Limits) -> InfeasibleError:
         return InfeasibleError(
             f"grid power binds: {format_quantity(inputs.value('site.grid_limit'), 'W')} does not feed one server of {server} accelerators, which needs "
             f"{format_quantity(needed, 'W')} with cooling. Smallest change: site.grid_limit of {format_quantity(needed, 'W')}.",
-            constraint=name, remedy=f"site.grid_limit={format_quantity(needed, 'W')}",
-        )  # fmt: skip
+            constraint=name,
+            remedy=f"site.grid_limit={format_quantity(needed, 'W')}",
+        )
     needed = server * limits.capital_usd
     return InfeasibleError(
         f"budget binds: {format_quantity(inputs.value('finance.budget'), 'USD')} does not buy one server of {server} accelerators with its share of network and building, "
         f"{format_quantity(needed, 'USD')}. Smallest change: finance.budget of {format_quantity(needed, 'USD')}.",
-        constraint=name, remedy=f"finance.budget={format_quantity(needed, 'USD')}",
-    )  # fmt: skip
+        constraint=name,
+        remedy=f"finance.budget={format_quantity(needed, 'USD')}",
+    )
 
 
 def _spares(inputs: Inputs, powered: int) -> int:
@@ -238,12 +305,20 @@ def _spares(inputs: Inputs, powered: int) -> int:
 
 
 def _computing(trained: TrainingResult) -> Output:
-    parts = [path for path in trained.outputs if path.startswith("training.step.") and path.rpartition(".")[2] in ("matrix_products", "attention", "vector_operations", "recompute")]
+    parts = [
+        path
+        for path in trained.outputs
+        if path.startswith("training.step.")
+        and path.rpartition(".")[2] in ("matrix_products", "attention", "vector_operations", "recompute")
+    ]
     symbols = {path.rpartition(".")[2]: path for path in parts}
     return Output(
-        label="share of a step in which chips compute", value=trained.computing_fraction, unit="",
-        formula=f"({' + '.join(symbols)}) / step", inputs={**symbols, "step": "training.step_time"},
-    )  # fmt: skip
+        label="share of a step in which chips compute",
+        value=trained.computing_fraction,
+        unit="",
+        formula=f"({' + '.join(symbols)}) / step",
+        inputs={**symbols, "step": "training.step_time"},
+    )
 
 
 def _fleet_outputs(inputs: Inputs, fleet: Fleet, limits: Limits) -> dict[str, Output]:
@@ -251,82 +326,151 @@ def _fleet_outputs(inputs: Inputs, fleet: Fleet, limits: Limits) -> dict[str, Ou
     symbols = {}
     for index, group in enumerate(fleet.groups):
         path = f"fleet.powered.{group.accelerator}"
-        causes = {"requested": f"fleet.requested.{group.accelerator}"} if inputs.has(f"fleet.requested.{group.accelerator}") else {}
+        causes = (
+            {"requested": f"fleet.requested.{group.accelerator}"}
+            if inputs.has(f"fleet.requested.{group.accelerator}")
+            else {}
+        )
         if inputs.has("site.grid_limit"):
             causes["fed"] = "power.max_accelerators"
         if inputs.has("finance.budget"):
             causes |= {"budget": "finance.budget", "price": f"accelerator.{group.accelerator}.price_usd"}
         outputs[path] = Output(
-            label=f"{group.accelerator}: powered", value=float(group.powered), unit="",
-            method="the smallest of what is asked for, what the grid limit feeds and what the budget buys, in whole servers", inputs=causes,
-        )  # fmt: skip
+            label=f"{group.accelerator}: powered",
+            value=float(group.powered),
+            unit="",
+            method="the smallest of what is asked for, what the grid limit feeds and what the budget buys, in whole servers",
+            inputs=causes,
+        )
         symbols[f"n{index}"] = path
-        if inputs.has(f"accelerator.{group.accelerator}.server_max_w") and inputs.has(f"accelerator.{group.accelerator}.server_chips"):
+        if inputs.has(f"accelerator.{group.accelerator}.server_max_w") and inputs.has(
+            f"accelerator.{group.accelerator}.server_chips"
+        ):
             outputs[f"fleet.server_max_w_per_accelerator.{group.accelerator}"] = Output(
                 label=f"{group.accelerator}: rated server power per accelerator",
-                value=inputs.value(f"accelerator.{group.accelerator}.server_max_w") / inputs.value(f"accelerator.{group.accelerator}.server_chips"),
-                unit="W", formula="server / chips",
-                inputs={"server": f"accelerator.{group.accelerator}.server_max_w", "chips": f"accelerator.{group.accelerator}.server_chips"},
-            )  # fmt: skip
-    outputs["fleet.powered"] = Output(label="accelerators powered", value=float(fleet.powered), unit="", formula=" + ".join(symbols), inputs=symbols)
+                value=inputs.value(f"accelerator.{group.accelerator}.server_max_w")
+                / inputs.value(f"accelerator.{group.accelerator}.server_chips"),
+                unit="W",
+                formula="server / chips",
+                inputs={
+                    "server": f"accelerator.{group.accelerator}.server_max_w",
+                    "chips": f"accelerator.{group.accelerator}.server_chips",
+                },
+            )
+    outputs["fleet.powered"] = Output(
+        label="accelerators powered", value=float(fleet.powered), unit="", formula=" + ".join(symbols), inputs=symbols
+    )
     outputs["fleet.capital_per_accelerator"] = Output(
-        label="capital per accelerator", value=limits.capital_usd, unit="USD", method="price with server parts, network, storage and building; a mixed fleet's mean",
-        inputs={"parts": "finance.server_parts_usd", "storage": "finance.storage_usd", "building": "finance.building_usd_per_w"},
-    )  # fmt: skip
+        label="capital per accelerator",
+        value=limits.capital_usd,
+        unit="USD",
+        method="price with server parts, network, storage and building; a mixed fleet's mean",
+        inputs={
+            "parts": "finance.server_parts_usd",
+            "storage": "finance.storage_usd",
+            "building": "finance.building_usd_per_w",
+        },
+    )
     outputs["network.switches_per_accelerator"] = Output(
-        label="switches per accelerator", value=limits.switches, unit="",
+        label="switches per accelerator",
+        value=limits.switches,
+        unit="",
         method="smallest folded Clos of 64-port switches for the fleet, ports split over planes where three tiers do not reach",
         inputs={"accelerators": "fleet.powered"},
-    )  # fmt: skip
+    )
     return outputs
 
 
 def _run_outputs(
-    inputs: Inputs, job: TrainingJob, trained: TrainingResult, failures: reliability.ReliabilityResult, steps: int, run_s: float, energy: float
+    inputs: Inputs,
+    job: TrainingJob,
+    trained: TrainingResult,
+    failures: reliability.ReliabilityResult,
+    steps: int,
+    run_s: float,
+    energy: float,
 ) -> dict[str, Output]:
     tokens = inputs.value("training.tokens")
     outputs = {
-        "run.tokens": Output(label="training tokens", value=tokens, unit="token", formula="tokens", inputs={"tokens": "training.tokens"}),
+        "run.tokens": Output(
+            label="training tokens", value=tokens, unit="token", formula="tokens", inputs={"tokens": "training.tokens"}
+        ),
         "run.compute": Output(
-            label="training computation", value=trained.outputs["training.flop_per_token"].value * tokens, unit="FLOP", formula="each * tokens",
+            label="training computation",
+            value=trained.outputs["training.flop_per_token"].value * tokens,
+            unit="FLOP",
+            formula="each * tokens",
             inputs={"each": "training.flop_per_token", "tokens": "run.tokens"},
         ),
         "run.steps": Output(
-            label="optimizer steps", value=float(steps), unit="", formula="ceil(tokens / step)",
+            label="optimizer steps",
+            value=float(steps),
+            unit="",
+            formula="ceil(tokens / step)",
             inputs={"tokens": "run.tokens", "step": "training.tokens_per_step"},
         ),
         "run.time_ideal": Output(
-            label="run without failures", value=steps * trained.step_s, unit="s", formula="steps * step",
+            label="run without failures",
+            value=steps * trained.step_s,
+            unit="s",
+            formula="steps * step",
             inputs={"steps": "run.steps", "step": "training.step_time"},
         ),
         "run.time": Output(
-            label="training run", value=run_s, unit="s", formula="ideal / goodput", inputs={"ideal": "run.time_ideal", "goodput": "reliability.goodput"}
+            label="training run",
+            value=run_s,
+            unit="s",
+            formula="ideal / goodput",
+            inputs={"ideal": "run.time_ideal", "goodput": "reliability.goodput"},
         ),
         "run.failures": Output(
-            label="failures during the run", value=run_s / failures.mtbf_s, unit="", formula="time / between",
+            label="failures during the run",
+            value=run_s / failures.mtbf_s,
+            unit="",
+            formula="time / between",
             inputs={"time": "run.time", "between": "reliability.mean_time_between_failures"},
         ),
         "run.accelerator_hours": Output(
-            label="accelerator-hours of the job", value=trained.accelerators * run_s / 3600.0, unit="", formula="used * time / 3600",
+            label="accelerator-hours of the job",
+            value=trained.accelerators * run_s / 3600.0,
+            unit="",
+            formula="used * time / 3600",
             inputs={"used": "training.accelerators_used", "time": "run.time"},
         ),
         "run.energy": Output(
-            label="energy of the run", value=energy, unit="J", formula="facility * time", inputs={"facility": "power.facility", "time": "run.time"}
+            label="energy of the run",
+            value=energy,
+            unit="J",
+            formula="facility * time",
+            inputs={"facility": "power.facility", "time": "run.time"},
         ),
         "run.energy_per_token": Output(
-            label="energy per trained token", value=energy / tokens, unit="J/token", formula="energy / tokens",
+            label="energy per trained token",
+            value=energy / tokens,
+            unit="J/token",
+            formula="energy / tokens",
             inputs={"energy": "run.energy", "tokens": "run.tokens"},
         ),
-    }  # fmt: skip
+    }
     if inputs.has("training.sample_bytes"):
         per_token = inputs.value("training.sample_bytes") / inputs.value("training.tokens_per_sample")
         outputs["run.ingest"] = Output(
-            label="data ingest while training", value=trained.tokens_per_s * per_token, unit="B/s", formula="rate * sample / tokens",
-            inputs={"rate": "training.tokens_per_s", "sample": "training.sample_bytes", "tokens": "training.tokens_per_sample"},
-        )  # fmt: skip
+            label="data ingest while training",
+            value=trained.tokens_per_s * per_token,
+            unit="B/s",
+            formula="rate * sample / tokens",
+            inputs={
+                "rate": "training.tokens_per_s",
+                "sample": "training.sample_bytes",
+                "tokens": "training.tokens_per_sample",
+            },
+        )
         outputs["run.input_bytes"] = Output(
-            label="data read in the run", value=tokens * per_token, unit="B", formula="all * sample / tokens",
+            label="data read in the run",
+            value=tokens * per_token,
+            unit="B",
+            formula="all * sample / tokens",
             inputs={"all": "run.tokens", "sample": "training.sample_bytes", "tokens": "training.tokens_per_sample"},
-        )  # fmt: skip
+        )
     del job
     return outputs

@@ -26,9 +26,9 @@ FUNCTIONS: dict[str, Any] = {
 def explain(plan: Plan, path: str) -> dict[str, Any]:
     """Return the tree of how the number at `path` came about, as nested plain data.
 
-    A node of an output has label, path, value, low, high, unit, formula, method and children; a leaf (an assumption) has source,
-    date and grade besides. A number that occurs twice is expanded once; later occurrences carry "seen": True.
-    Raises InputError for a path that is neither an output nor an assumption of the plan.
+    A node of an output has label, path, value, low, high, unit, formula, method and children; a leaf (an assumption)
+    has source, date and grade besides. A number that occurs twice is expanded once; later occurrences carry "seen":
+    True. Raises InputError for a path that is neither an output nor an assumption of the plan.
     """
     names = [*plan.outputs, *plan.assumptions]
     if path not in names:
@@ -57,9 +57,7 @@ def _node(plan: Plan, path: str, symbol: str, seen: set[str]) -> dict[str, Any]:
     return node
 
 
-def evaluate_formula(
-    output: Output, outputs: Mapping[str, Output], assumptions: Mapping[str, Sourced]
-) -> float:
+def evaluate_formula(output: Output, outputs: Mapping[str, Output], assumptions: Mapping[str, Sourced]) -> float:
     """Return the value of `output.formula` over the values of its inputs (the check that an explanation is true).
 
     Raises KeyError where an input has no such path, ValueError where the formula is not a plain expression.
@@ -76,5 +74,13 @@ def evaluate_formula(
 
 
 _ALLOWED = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant, ast.operator, ast.unaryop,
-)  # fmt: skip
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Call,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+)

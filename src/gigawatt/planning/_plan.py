@@ -29,10 +29,11 @@ USELESS = 0.01
 
 
 def plan_scenario(scenario: Scenario, intervals: bool = True) -> Plan:
-    """Return the plan of a scenario; without `intervals` the uncertainty of the assumptions is not propagated (much faster).
+    """Return the plan of a scenario; without `intervals` the uncertainty of the assumptions is not propagated (much
+    faster).
 
-    Raises InputError for names and numbers that the catalogue does not have, InfeasibleError where no strategy fits or the limits leave no server. A deadline or
-    budget that is missed is a plan with feasible=False.
+    Raises InputError for names and numbers that the catalogue does not have, InfeasibleError where no strategy fits
+    or the limits leave no server. A deadline or budget that is missed is a plan with feasible=False.
     """
     inputs = resolve(scenario)
     base = evaluate(inputs)
@@ -44,7 +45,12 @@ def plan_scenario(scenario: Scenario, intervals: bool = True) -> Plan:
     binding = _binding(inputs, base, levers, constraints)
     constraints = [replace(constraint, binding=constraint.name == binding.name) for constraint in constraints]
     return Plan(
-        scenario={"name": scenario.name, "description": scenario.description, "file": scenario.file, "given": dict(scenario.given)},
+        scenario={
+            "name": scenario.name,
+            "description": scenario.description,
+            "file": scenario.file,
+            "given": dict(scenario.given),
+        },
         feasible=not violated,
         fleet=base.fleet,
         model=_model(inputs),
@@ -52,8 +58,12 @@ def plan_scenario(scenario: Scenario, intervals: bool = True) -> Plan:
         alternatives=base.training.alternatives,
         search=_search(base),
         breakdowns={
-            "step_time": base.training.step, "memory": _memory(inputs, base), "power": base.power.facility, "wall_time": base.reliability.wall_time,
-            "capex": base.finance.capex, "run_cost": base.finance.run_cost,
+            "step_time": base.training.step,
+            "memory": _memory(inputs, base),
+            "power": base.power.facility,
+            "wall_time": base.reliability.wall_time,
+            "capex": base.finance.capex,
+            "run_cost": base.finance.run_cost,
         },
         timelines={"run": _run_timeline(base), "failure_cycle": _cycle_timeline(base), "step": base.training.timeline},
         outputs=base.outputs,
@@ -63,8 +73,14 @@ def plan_scenario(scenario: Scenario, intervals: bool = True) -> Plan:
         binding=binding,
         levers=levers,
         sensitivities=_sensitivities(inputs, base, swings),
-        warnings=(*inputs.notes, *_mixing(inputs, base), *base.training.warnings, *base.reliability.warnings, *_fleet_warnings(base)),
-    )  # fmt: skip
+        warnings=(
+            *inputs.notes,
+            *_mixing(inputs, base),
+            *base.training.warnings,
+            *base.reliability.warnings,
+            *_fleet_warnings(base),
+        ),
+    )
 
 
 def _pins(base: Evaluation) -> dict[str, int]:
@@ -85,7 +101,9 @@ class _Swing:
 
 
 def _swings(inputs: Inputs, base: Evaluation, pins: Mapping[str, int]) -> list[_Swing]:
-    """Return the outputs at both ends of every uncertain assumption, one at a time, with the strategy (but not its width) held."""
+    """Return the outputs at both ends of every uncertain assumption, one at a time, with the strategy (but not its
+    width) held.
+    """
     reached = _reached(base)
     swings = []
     for path, assumption in inputs.assumptions.items():
@@ -108,7 +126,9 @@ def _reached(base: Evaluation) -> set[str]:
 
 
 def _intervals(base: Evaluation, swings: list[_Swing]) -> dict[str, tuple[float, float]]:
-    """Return (low, high) per output: root of the sum of squared swings, below and above separately (independent assumptions)."""
+    """Return (low, high) per output: root of the sum of squared swings, below and above separately (independent
+    assumptions).
+    """
     intervals = {}
     for path, output in base.outputs.items():
         below = above = 0.0
@@ -117,7 +137,10 @@ def _intervals(base: Evaluation, swings: list[_Swing]) -> dict[str, tuple[float,
             below += min(0.0, *(end - output.value for end in ends)) ** 2
             above += max(0.0, *(end - output.value for end in ends)) ** 2
         low, high = output.value - math.sqrt(below), output.value + math.sqrt(above)
-        floor = min((swing_end for swing in swings for swing_end in (swing.low.get(path, low), swing.high.get(path, low))), default=low)
+        floor = min(
+            (swing_end for swing in swings for swing_end in (swing.low.get(path, low), swing.high.get(path, low))),
+            default=low,
+        )
         if output.value >= 0 and low <= 0 < floor:  # a sum of squares may leave the range of a positive quantity
             low = floor
         intervals[path] = (max(low, 0.0) if output.value >= 0 else low, high)
@@ -135,10 +158,17 @@ def _sensitivities(inputs: Inputs, base: Evaluation, swings: list[_Swing]) -> tu
             output = base.outputs[target]
             rows.append(
                 Sensitivity(
-                    path=swing.path, label=assumption.label, low_input=assumption.low, high_input=assumption.high, unit=assumption.unit,
-                    output=target, low_output=swing.low.get(target, output.value), high_output=swing.high.get(target, output.value),
-                    output_unit=output.unit, grade=str(assumption.grade),
-                )  # fmt: skip
+                    path=swing.path,
+                    label=assumption.label,
+                    low_input=assumption.low,
+                    high_input=assumption.high,
+                    unit=assumption.unit,
+                    output=target,
+                    low_output=swing.low.get(target, output.value),
+                    high_output=swing.high.get(target, output.value),
+                    output_unit=output.unit,
+                    grade=str(assumption.grade),
+                )
             )
     kept = []
     for target in TARGETS:
@@ -150,7 +180,11 @@ def _sensitivities(inputs: Inputs, base: Evaluation, swings: list[_Swing]) -> tu
 def _used(inputs: Inputs, base: Evaluation) -> dict[str, Any]:
     """Return the assumptions that some output names, in table order."""
     reached = _reached(base)
-    return {path: assumption for path, assumption in inputs.assumptions.items() if path in reached or assumption.grade is Grade.GIVEN}
+    return {
+        path: assumption
+        for path, assumption in inputs.assumptions.items()
+        if path in reached or assumption.grade is Grade.GIVEN
+    }
 
 
 # constraints ---------------------------------------------------------------------------------------------------------
@@ -162,55 +196,75 @@ def _constraints(inputs: Inputs, base: Evaluation) -> list[Constraint]:
     if limits.requested is not None:
         found.append(
             Constraint(
-                name="chips", limit=float(limits.requested), used=float(fleet.powered), unit="",
+                name="chips",
+                limit=float(limits.requested),
+                used=float(fleet.powered),
+                unit="",
                 sentence=f"{fleet.powered:,} of the {limits.requested:,} accelerators asked for are powered",
-            )  # fmt: skip
+            )
         )
     if limits.power is not None:
         limit, used = inputs.value("site.grid_limit"), base.power.facility_peak_w
         found.append(
             Constraint(
-                name="grid power", limit=limit, used=used, unit="W",
+                name="grid power",
+                limit=limit,
+                used=used,
+                unit="W",
                 sentence=f"the site draws {format_quantity(used, 'W')} at its sustained peak of {format_quantity(limit, 'W')} allowed",
-            )  # fmt: skip
+            )
         )
     if limits.budget is not None:
         limit, used = inputs.value("finance.budget"), base.finance.capex.value
         found.append(
             Constraint(
-                name="budget", limit=limit, used=used, unit="USD",
+                name="budget",
+                limit=limit,
+                used=used,
+                unit="USD",
                 sentence=f"the factory costs {format_quantity(used, 'USD')} of a budget of {format_quantity(limit, 'USD')}",
-            )  # fmt: skip
+            )
         )
     capacity = inputs.chip.memory_bytes
     found.append(
         Constraint(
-            name="memory per accelerator", limit=capacity, used=base.training.memory_bytes, unit="B",
+            name="memory per accelerator",
+            limit=capacity,
+            used=base.training.memory_bytes,
+            unit="B",
             sentence=f"the strategy needs {format_quantity(base.training.memory_bytes, 'B')} of {format_quantity(capacity, 'B')} per accelerator",
-        )  # fmt: skip
+        )
     )
     row = base.training.strategy
     batch = inputs.value("training.global_batch")
     width = float(row["data_parallel"] * row["micro_batch"] * row["pipeline_parallel"])
     found.append(
         Constraint(
-            name="global batch", limit=batch, used=width, unit="sequence",
+            name="global batch",
+            limit=batch,
+            used=width,
+            unit="sequence",
             sentence=f"{row['data_parallel']:,} replicas need {width:,.0f} of the {batch:,.0f} sequences of a step to fill their pipelines once",
-        )  # fmt: skip
+        )
     )
     if inputs.has("training.deadline"):
         limit, used = inputs.value("training.deadline"), base.value("run.time")
         found.append(
             Constraint(
-                name="deadline", limit=limit, used=used, unit="s",
+                name="deadline",
+                limit=limit,
+                used=used,
+                unit="s",
                 sentence=f"the run takes {format_quantity(used, 's')} of {format_quantity(limit, 's')} allowed",
-            )  # fmt: skip
+            )
         )
     return found
 
 
 def _binding(inputs: Inputs, base: Evaluation, levers: tuple[Lever, ...], constraints: list[Constraint]) -> Binding:
-    """Return what binds: a limit that the scenario sets and misses, the limit that cuts the fleet, else the lever that saves most time."""
+    """Return what binds: a limit that the scenario sets and misses, the limit that cuts the fleet, else the lever
+    that saves most time.
+    """
     cut = base.limits.smallest
     best = max(levers, key=lambda lever: lever.time_saved_s) if levers else None
     lever = next((lever for lever in levers if lever.name == cut), None) if cut != "chips" else best
@@ -220,19 +274,21 @@ def _binding(inputs: Inputs, base: Evaluation, levers: tuple[Lever, ...], constr
     sentence = _BINDING_SENTENCES[name](inputs, base)
     relief = lever.change if lever is not None else "No larger fleet was found that has a strategy."
     worth = f"Worth: {lever.sentence}." if lever is not None else ""
-    deadline = next((constraint for constraint in constraints if constraint.name == "deadline" and constraint.violated), None)
+    deadline = next(
+        (constraint for constraint in constraints if constraint.name == "deadline" and constraint.violated), None
+    )
     if deadline is None:
         return Binding(name=name, sentence=sentence, relief=relief, worth=worth)
     over = format_quantity(deadline.used - deadline.limit, "s")
     return Binding(
         name="deadline",
         sentence=f"The deadline is missed by {over}: {deadline.sentence}. Behind it: {sentence}",
-        relief=f"{_deadline_relief(inputs, base, deadline)} {relief}",
+        relief=f"{_deadline_relief(inputs, deadline)} {relief}",
         worth=worth,
     )
 
 
-def _deadline_relief(inputs: Inputs, base: Evaluation, deadline: Constraint) -> str:
+def _deadline_relief(inputs: Inputs, deadline: Constraint) -> str:
     """Return the smallest change that keeps the deadline: fewer tokens always do; more accelerators where they help."""
     tokens = inputs.value("training.tokens") * deadline.limit / deadline.used
     fewer = f"{format_quantity(tokens * 0.999, 'token')} instead of {format_quantity(inputs.value('training.tokens'), 'token')} would keep it"
@@ -256,10 +312,13 @@ def _levers(inputs: Inputs, base: Evaluation) -> tuple[Lever, ...]:
             continue
         found.append(
             Lever(
-                name=name, change=change, time_saved_s=base.value("run.time") - after.value("run.time"), run_s=after.value("run.time"),
+                name=name,
+                change=change,
+                time_saved_s=base.value("run.time") - after.value("run.time"),
+                run_s=after.value("run.time"),
                 run_cost_change_usd=after.value("finance.run_cost") - base.value("finance.run_cost"),
                 capital_change_usd=after.finance.capex.value - base.finance.capex.value,
-            )  # fmt: skip
+            )
         )
     return tuple(found)
 
@@ -272,29 +331,67 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
     if limits.smallest == "grid power":
         target = min((value for value in (limits.requested, limits.budget) if value is not None), default=beyond)
         watts = target * limits.it_peak_w * inputs.value("site.pue") * 1.001
-        found.append(("grid power", f"Raise site.grid_limit to {format_quantity(watts, 'W', 4)} to feed {target:,}.", inputs.with_value("site.grid_limit", watts)))
+        found.append(
+            (
+                "grid power",
+                f"Raise site.grid_limit to {format_quantity(watts, 'W', 4)} to feed {target:,}.",
+                inputs.with_value("site.grid_limit", watts),
+            )
+        )
     elif limits.smallest == "budget":
         target = min((value for value in (limits.requested, limits.power) if value is not None), default=beyond)
         dollars = target * limits.capital_usd * 1.001
-        found.append(("budget", f"Raise finance.budget to {format_quantity(dollars, 'USD', 4)} to buy {target:,}.", inputs.with_value("finance.budget", dollars)))
+        found.append(
+            (
+                "budget",
+                f"Raise finance.budget to {format_quantity(dollars, 'USD', 4)} to buy {target:,}.",
+                inputs.with_value("finance.budget", dollars),
+            )
+        )
     elif others:
         found.append(("chips", f"10 % more accelerators ({beyond:,}).", _with_more_chips(inputs, 1.1)))
     batch = inputs.value("training.global_batch")
     tokens = format_quantity(2 * batch * inputs.value("training.sequence_length"), "token")
-    found.append(("global batch", f"Twice the global batch ({tokens} per step), if training still converges.", inputs.with_value("training.global_batch", 2 * batch)))
+    found.append(
+        (
+            "global batch",
+            f"Twice the global batch ({tokens} per step), if training still converges.",
+            inputs.with_value("training.global_batch", 2 * batch),
+        )
+    )
     if (scenario.reliability.policy or "restart") == "restart":
         spare = replace(scenario, reliability=scenario.reliability.model_copy(update={"policy": "hot_spare"}))
-        found.append(("failures", "Hot spares instead of restarting the whole job (reliability.policy: hot_spare).", replace(inputs, scenario=spare)))
-    out = scenario.network.scale_out or (inputs.reference.scale_out_bytes_per_s.best if inputs.reference.scale_out_bytes_per_s else None)
+        found.append(
+            (
+                "failures",
+                "Hot spares instead of restarting the whole job (reliability.policy: hot_spare).",
+                replace(inputs, scenario=spare),
+            )
+        )
+    out = scenario.network.scale_out or (
+        inputs.reference.scale_out_bytes_per_s.best if inputs.reference.scale_out_bytes_per_s else None
+    )
     if out is not None and base.fleet.used > inputs.fabric(base.fleet.used).tiers[0].domain:
         wider = replace(scenario, network=scenario.network.model_copy(update={"scale_out": 2 * out}))
-        found.append(("network", f"Twice the network bandwidth per accelerator ({format_quantity(2 * out, 'B/s')}; its price is not counted).", replace(inputs, scenario=wider)))
+        found.append(
+            (
+                "network",
+                f"Twice the network bandwidth per accelerator ({format_quantity(2 * out, 'B/s')}; its price is not counted).",
+                replace(inputs, scenario=wider),
+            )
+        )
     return found
 
 
 def _with_more_chips(inputs: Inputs, factor: float) -> Inputs:
     groups = tuple(
-        replace(group, count=math.ceil((group.count if group.count is not None else evaluate(inputs, inputs.pins).fleet.powered) * factor - 1e-6))
+        replace(
+            group,
+            count=math.ceil(
+                (group.count if group.count is not None else evaluate(inputs, inputs.pins).fleet.powered) * factor
+                - 1e-6
+            ),
+        )
         for group in inputs.groups
     )
     return replace(inputs, groups=groups)
@@ -302,7 +399,11 @@ def _with_more_chips(inputs: Inputs, factor: float) -> Inputs:
 
 def _batch_sentence(inputs: Inputs, base: Evaluation) -> str:
     row, waiting = base.training.strategy, base.training.step_s
-    bubble = sum(child.value for child in base.training.step.children if child.label in ("pipeline bubble", "batch remainder", "data-parallel communication"))
+    bubble = sum(
+        child.value
+        for child in base.training.step.children
+        if child.label in ("pipeline bubble", "batch remainder", "data-parallel communication")
+    )
     tokens = format_quantity(inputs.value("training.global_batch") * inputs.value("training.sequence_length"), "token")
     return (
         f"The global batch binds: {tokens} leave each of {row['data_parallel']:,} replicas {row['micro_batches']:,} micro-batches per step, "
@@ -313,13 +414,13 @@ def _batch_sentence(inputs: Inputs, base: Evaluation) -> str:
 def _failures_sentence(inputs: Inputs, base: Evaluation) -> str:
     r = base.reliability
     del inputs
-    return (
-        f"Failures bind: one every {format_quantity(r.mtbf_s, 's')}, each with a restart of {format_quantity(r.restart_s, 's')}, leave {r.goodput:.0%} of the wall time."
-    )
+    return f"Failures bind: one every {format_quantity(r.mtbf_s, 's')}, each with a restart of {format_quantity(r.restart_s, 's')}, leave {r.goodput:.0%} of the wall time."
 
 
 def _network_sentence(inputs: Inputs, base: Evaluation) -> str:
-    exposed = sum(child.value for child in base.training.step.children if "communication" in child.label or "sends" in child.label)
+    exposed = sum(
+        child.value for child in base.training.step.children if "communication" in child.label or "sends" in child.label
+    )
     del inputs
     return f"The network binds: {exposed / base.training.step_s:.0%} of the step is communication that computing does not hide."
 
@@ -330,7 +431,9 @@ def _chips_sentence(inputs: Inputs, base: Evaluation) -> str:
         free = inputs.value("site.grid_limit") - base.power.facility_peak_w
         spare.append(f"{format_quantity(free, 'W')} of grid power are left over")
     if base.limits.budget is not None:
-        spare.append(f"{format_quantity(inputs.value('finance.budget') - base.finance.capex.value, 'USD')} of the budget are left over")
+        spare.append(
+            f"{format_quantity(inputs.value('finance.budget') - base.finance.capex.value, 'USD')} of the budget are left over"
+        )
     tail = f"; {' and '.join(spare)}" if spare else ""
     return f"The number of accelerators binds: all {base.fleet.powered:,} run{tail}."
 
@@ -351,9 +454,13 @@ def _budget_sentence(inputs: Inputs, base: Evaluation) -> str:
 
 
 _BINDING_SENTENCES = {
-    "chips": _chips_sentence, "grid power": _power_sentence, "budget": _budget_sentence, "global batch": _batch_sentence,
-    "failures": _failures_sentence, "network": _network_sentence,
-}  # fmt: skip
+    "chips": _chips_sentence,
+    "grid power": _power_sentence,
+    "budget": _budget_sentence,
+    "global batch": _batch_sentence,
+    "failures": _failures_sentence,
+    "network": _network_sentence,
+}
 
 
 # what is shown -------------------------------------------------------------------------------------------------------
@@ -363,10 +470,15 @@ def _model(inputs: Inputs) -> dict[str, Any]:
     counted = parameters(inputs.model)
     sequence = inputs.value("training.sequence_length")
     return {
-        "name": inputs.model.name, "parameters_total": counted.total, "parameters_active": counted.active, "layers": len(inputs.model.layers),
-        "hidden": inputs.model.hidden, "sequence_length": int(sequence), "tokens": inputs.value("training.tokens"),
+        "name": inputs.model.name,
+        "parameters_total": counted.total,
+        "parameters_active": counted.active,
+        "layers": len(inputs.model.layers),
+        "hidden": inputs.model.hidden,
+        "sequence_length": int(sequence),
+        "tokens": inputs.value("training.tokens"),
         "global_batch_tokens": inputs.value("training.global_batch") * sequence,
-    }  # fmt: skip
+    }
 
 
 def _search(base: Evaluation) -> dict[str, Any]:
@@ -428,13 +540,20 @@ def _mixing(inputs: Inputs, base: Evaluation) -> tuple[str, ...]:
     speeds = []
     for group in inputs.groups:
         job = TrainingJob(
-            model=inputs.model, chip=chip_of(group.accelerator), fabric=fabric_of(group.accelerator, base.training.accelerators),
-            accelerators=base.training.accelerators, global_batch=int(inputs.value("training.global_batch")),
-            sequence=int(inputs.value("training.sequence_length")), precision=inputs.precision, constants=constants(),
-        )  # fmt: skip
+            model=inputs.model,
+            chip=chip_of(group.accelerator),
+            fabric=fabric_of(group.accelerator, base.training.accelerators),
+            accelerators=base.training.accelerators,
+            global_batch=int(inputs.value("training.global_batch")),
+            sequence=int(inputs.value("training.sequence_length")),
+            precision=inputs.precision,
+            constants=constants(),
+        )
         speeds.append(1.0 / float(Evaluator(job).evaluate(base.training.columns).step_s[0]))
     counts = [group.powered for group in base.fleet.groups]
     mean = sum(count * speed for count, speed in zip(counts, speeds, strict=True)) / sum(counts)
     loss = 1 - (1.0 / base.training.step_s) / mean
     names = " and ".join(group.accelerator.name for group in inputs.groups)
-    return (f"a synchronous job of {names} runs at the pace and with the memory of the slower: work in proportion to speed would be {max(loss, 0.0):.1%} faster",)
+    return (
+        f"a synchronous job of {names} runs at the pace and with the memory of the slower: work in proportion to speed would be {max(loss, 0.0):.1%} faster",
+    )

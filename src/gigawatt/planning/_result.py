@@ -59,7 +59,9 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """The constraint that stops the plan from doing better, the smallest change that moves it, and what that is worth."""
+    """The constraint that stops the plan from doing better, the smallest change that moves it, and what that is
+    worth.
+    """
 
     name: str
     sentence: str
@@ -69,7 +71,9 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lever:
-    """A change, the strategy chosen anew under it, and what it is worth. Savings are positive, extra cost is positive."""
+    """A change, the strategy chosen anew under it, and what it is worth. Savings are positive, extra cost is
+    positive.
+    """
 
     name: str
     change: str
@@ -94,7 +98,9 @@ def _moves(dollars: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """What one output does when one assumption moves to the ends of its range, everything else (and the strategy) held."""
+    """What one output does when one assumption moves to the ends of its range, everything else (and the strategy)
+    held.
+    """
 
     path: str
     label: str
@@ -125,7 +131,9 @@ class FleetGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """The accelerators of a plan. `used` take part in the run, `spares` stand by, `idle` are what no strategy can use."""
+    """The accelerators of a plan. `used` take part in the run, `spares` stand by, `idle` are what no strategy can
+    use.
+    """
 
     groups: tuple[FleetGroup, ...]
     spares: int
@@ -245,5 +253,10 @@ class Plan:
         output = self.outputs[path]
         low, high = self.interval(path)
         return {
-            "path": path, "label": output.label, "value": output.value, "low": low, "high": high, "unit": output.unit,
-        }  # fmt: skip
+            "path": path,
+            "label": output.label,
+            "value": output.value,
+            "low": low,
+            "high": high,
+            "unit": output.unit,
+        }

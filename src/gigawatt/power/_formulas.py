@@ -1,4 +1,6 @@
-"""Power of a training site in closed form (docs/science.md 12). Watts, joules, seconds; positive power is consumption."""
+"""Power of a training site in closed form (docs/science.md 12). Watts, joules, seconds; positive power is
+consumption.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +34,7 @@ def smoothing_energy(swing_w: Numbers, duty: Numbers, period_s: Numbers) -> Numb
 
 
 def ramp_energy(step_w: Numbers, ramp_w_per_s: Numbers) -> Numbers:
-    """Return dP^2/(2R), the storage that turns a step into a ramp, joules. 100 MW at 10 MW/min: 8.33 MWh; at 1 MW/s: 1.39 MWh."""
+    """Return dP^2/(2R), the storage that turns a step into a ramp, joules. 100 MW at 10 MW/min: 8.33 MWh; at 1 MW/s:
+    1.39 MWh.
+    """
     return np.square(step_w) / (2.0 * ramp_w_per_s)

@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from gigawatt.evidence import Breakdown, Output
-from gigawatt.reliability._formulas import exact_efficiency, exact_interval, mean_time_between_failures, poisson_quantile
+from gigawatt.reliability._formulas import (
+    exact_efficiency,
+    exact_interval,
+    mean_time_between_failures,
+    poisson_quantile,
+)
 
 ASSUMPTIONS = (
-    "reliability.hardware_failure_rate", "reliability.software_failure_rate", "reliability.state_bytes_per_parameter",
-    "reliability.device_to_host_bytes_per_s", "reliability.checkpoint_stop_s", "reliability.detect_s", "reliability.start_reference_s",
-    "reliability.start_exponent", "reliability.hot_spare_restart_s", "reliability.hot_spare_save_s", "reliability.repair_s",
-)  # fmt: skip
+    "reliability.hardware_failure_rate",
+    "reliability.software_failure_rate",
+    "reliability.state_bytes_per_parameter",
+    "reliability.device_to_host_bytes_per_s",
+    "reliability.checkpoint_stop_s",
+    "reliability.detect_s",
+    "reliability.start_reference_s",
+    "reliability.start_exponent",
+    "reliability.hot_spare_restart_s",
+    "reliability.hot_spare_save_s",
+    "reliability.repair_s",
+)
 START_REFERENCE_ACCELERATORS = 512
 SPARE_PROBABILITY = 0.99
 POLICIES = ("restart", "hot_spare")
@@ -37,9 +50,11 @@ class ReliabilityResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
-            "policy": self.policy, "wall_time": self.wall_time.to_dict(), "warnings": list(self.warnings),
+            "policy": self.policy,
+            "wall_time": self.wall_time.to_dict(),
+            "warnings": list(self.warnings),
             "outputs": {path: output.to_dict() for path, output in self.outputs.items()},
-        }  # fmt: skip
+        }
 
     def to_frame(self) -> Any:
         """Return the outputs as a pandas DataFrame. Needs pandas."""
@@ -49,20 +64,29 @@ class ReliabilityResult:
 
 
 def spares_needed(accelerators: int, values: Mapping[str, float]) -> int:
-    """Return the hot spares that cover the failed accelerators under repair in 99 % of the time (Poisson, docs/science.md 8.7)."""
+    """Return the hot spares that cover the failed accelerators under repair in 99 % of the time (Poisson,
+    docs/science.md 8.7).
+    """
     mean = accelerators * values["reliability.hardware_failure_rate"] * values["reliability.repair_s"]
     return poisson_quantile(mean, SPARE_PROBABILITY)
 
 
 def assess(
-    *, accelerators: int, parameters: float, values: Mapping[str, float], policy: str = "restart",
-    interval_s: float | None = None, restart_s: float | None = None, spares: int = 0,
-) -> ReliabilityResult:  # fmt: skip
+    *,
+    accelerators: int,
+    parameters: float,
+    values: Mapping[str, float],
+    policy: str = "restart",
+    interval_s: float | None = None,
+    restart_s: float | None = None,
+    spares: int = 0,
+) -> ReliabilityResult:
     """Return the goodput of a job of `accelerators` that trains `parameters`, by closed form, valid up to millions.
 
-    `values` holds the ASSUMPTIONS in SI units. `policy` is "restart" (whole job from a checkpoint) or "hot_spare" (swap the failed part and fetch its state
-    from a neighbour). `interval_s` (useful work between saves) and `restart_s` override the optimum and the estimate. Raises KeyError for a missing assumption
-    and ValueError for an unknown policy.
+    `values` holds the ASSUMPTIONS in SI units. `policy` is "restart" (whole job from a checkpoint) or "hot_spare"
+    (swap the failed part and fetch its state from a neighbour). `interval_s` (useful work between saves) and
+    `restart_s` override the optimum and the estimate. Raises KeyError for a missing assumption and ValueError for an
+    unknown policy.
     """
     if policy not in POLICIES:
         raise ValueError(f"unknown policy {policy!r}")
@@ -86,24 +110,43 @@ def assess(
         notes.append(
             f"restarting the whole job at every failure leaves {goodput:.1%} of {accelerators:,} accelerators' time; hot spares would leave {hot:.0%} (reliability.policy: hot_spare)"
         )
-    outputs = _outputs(accelerators, mtbf, copied, save, whole_tau, restart, whole, hot, restart_s is not None, interval_s is not None)
+    outputs = _outputs(
+        mtbf, copied, save, whole_tau, restart, whole, hot, restart_s is not None, interval_s is not None
+    )
     outputs["reliability.goodput"] = Output(
-        label=f"goodput ({'whole-job restart' if policy == 'restart' else 'hot spares'})", value=goodput, unit="", formula="chosen",
+        label=f"goodput ({'whole-job restart' if policy == 'restart' else 'hot spares'})",
+        value=goodput,
+        unit="",
+        formula="chosen",
         inputs={"chosen": "reliability.restart_goodput" if policy == "restart" else "reliability.hot_spare_goodput"},
-    )  # fmt: skip
+    )
     if policy == "hot_spare" and interval_s:
         outputs["reliability.goodput"] = Output(
-            label="goodput (hot spares)", value=goodput, unit="", method="exact efficiency at the given checkpoint interval",
+            label="goodput (hot spares)",
+            value=goodput,
+            unit="",
+            method="exact efficiency at the given checkpoint interval",
             inputs={"mtbf": "reliability.mean_time_between_failures"},
-        )  # fmt: skip
+        )
     outputs["reliability.spares"] = Output(
-        label="hot spares", value=float(spares), unit="", method="spares that cover 99 % of repair times (Poisson), or as given",
+        label="hot spares",
+        value=float(spares),
+        unit="",
+        method="spares that cover 99 % of repair times (Poisson), or as given",
         inputs={"rate": "reliability.hardware_failure_rate", "repair": "reliability.repair_s"},
-    )  # fmt: skip
+    )
     return ReliabilityResult(
-        policy=policy, mtbf_s=mtbf, interval_s=tau, save_s=chosen_save, restart_s=chosen_restart, goodput=goodput, spares=spares,
-        wall_time=_wall_time(goodput, tau, chosen_save, chosen_restart, mtbf), outputs=outputs, warnings=tuple(notes),
-    )  # fmt: skip
+        policy=policy,
+        mtbf_s=mtbf,
+        interval_s=tau,
+        save_s=chosen_save,
+        restart_s=chosen_restart,
+        goodput=goodput,
+        spares=spares,
+        wall_time=_wall_time(goodput, tau, chosen_save, chosen_restart, mtbf),
+        outputs=outputs,
+        warnings=tuple(notes),
+    )
 
 
 def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: float) -> Breakdown:
@@ -112,55 +155,108 @@ def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: fl
     saving = goodput * save / tau
     restarting = min(restart / mtbf, max(lost - saving, 0.0))
     return Breakdown.of(
-        "wall time", "", {"training": goodput, "saving": saving, "restarting": restarting, "work done twice": lost - saving - restarting}
+        "wall time",
+        "",
+        {
+            "training": goodput,
+            "saving": saving,
+            "restarting": restarting,
+            "work done twice": lost - saving - restarting,
+        },
     )
 
 
 def _outputs(
-    accelerators: int, mtbf: float, copied: float, save: float, tau: float, restart: float, whole: float, hot: float,
-    restart_given: bool, interval_given: bool,
-) -> dict[str, Output]:  # fmt: skip
+    mtbf: float,
+    copied: float,
+    save: float,
+    tau: float,
+    restart: float,
+    whole: float,
+    hot: float,
+    restart_given: bool,
+    interval_given: bool,
+) -> dict[str, Output]:
     hardware, software = "reliability.hardware_failure_rate", "reliability.software_failure_rate"
     used, between = "training.accelerators_used", "reliability.mean_time_between_failures"
     return {
         "reliability.failure_rate": Output(
-            label="interruptions of the job", value=1.0 / mtbf, unit="1/s", formula="accelerators * hardware + software",
+            label="interruptions of the job",
+            value=1.0 / mtbf,
+            unit="1/s",
+            formula="accelerators * hardware + software",
             inputs={"accelerators": used, "hardware": hardware, "software": software},
         ),
-        between: Output(label="mean time between failures", value=mtbf, unit="s", formula="1 / rate", inputs={"rate": "reliability.failure_rate"}),
+        between: Output(
+            label="mean time between failures",
+            value=mtbf,
+            unit="s",
+            formula="1 / rate",
+            inputs={"rate": "reliability.failure_rate"},
+        ),
         "reliability.checkpoint_bytes": Output(
-            label="checkpoint", value=copied, unit="B", formula="parameters * state",
+            label="checkpoint",
+            value=copied,
+            unit="B",
+            formula="parameters * state",
             inputs={"parameters": "model.parameters", "state": "reliability.state_bytes_per_parameter"},
         ),
         "reliability.checkpoint_save": Output(
-            label="training stands still per checkpoint", value=save, unit="s", formula="size / accelerators / copy + stop",
+            label="training stands still per checkpoint",
+            value=save,
+            unit="s",
+            formula="size / accelerators / copy + stop",
             inputs={
-                "size": "reliability.checkpoint_bytes", "accelerators": used, "copy": "reliability.device_to_host_bytes_per_s",
+                "size": "reliability.checkpoint_bytes",
+                "accelerators": used,
+                "copy": "reliability.device_to_host_bytes_per_s",
                 "stop": "reliability.checkpoint_stop_s",
             },
         ),
         "reliability.checkpoint_interval": Output(
-            label="work between checkpoints", value=tau, unit="s",
-            method="as given" if interval_given else "maximises the exact efficiency: x + exp(-x) = 1 + save/M, interval = M x - save (Daly 2006)",
+            label="work between checkpoints",
+            value=tau,
+            unit="s",
+            method="as given"
+            if interval_given
+            else "maximises the exact efficiency: x + exp(-x) = 1 + save/M, interval = M x - save (Daly 2006)",
             inputs={"save": "reliability.checkpoint_save", "M": between},
         ),
         "reliability.restart": Output(
-            label="time to restart the whole job", value=restart, unit="s",
-            formula="" if restart_given else f"detect + reference * (accelerators / {START_REFERENCE_ACCELERATORS}) ** exponent",
+            label="time to restart the whole job",
+            value=restart,
+            unit="s",
+            formula=""
+            if restart_given
+            else f"detect + reference * (accelerators / {START_REFERENCE_ACCELERATORS}) ** exponent",
             method="as given" if restart_given else "",
-            inputs={} if restart_given else {
-                "detect": "reliability.detect_s", "reference": "reliability.start_reference_s", "accelerators": used,
+            inputs={}
+            if restart_given
+            else {
+                "detect": "reliability.detect_s",
+                "reference": "reliability.start_reference_s",
+                "accelerators": used,
                 "exponent": "reliability.start_exponent",
             },
         ),
         "reliability.restart_goodput": Output(
-            label="goodput with whole-job restart", value=whole, unit="",
+            label="goodput with whole-job restart",
+            value=whole,
+            unit="",
             formula="interval / M * exp(-restart / M) / expm1((interval + save) / M)" if restart / mtbf < 700 else "",
             method="" if restart / mtbf < 700 else "restarts never end between failures",
-            inputs={"interval": "reliability.checkpoint_interval", "M": between, "restart": "reliability.restart", "save": "reliability.checkpoint_save"},
+            inputs={
+                "interval": "reliability.checkpoint_interval",
+                "M": between,
+                "restart": "reliability.restart",
+                "save": "reliability.checkpoint_save",
+            },
         ),
         "reliability.hot_spare_goodput": Output(
-            label="goodput with hot spares", value=hot, unit="", method="the same closed form with the times of a hot-spare swap at its own best interval",
+            label="goodput with hot spares",
+            value=hot,
+            unit="",
+            method="the same closed form with the times of a hot-spare swap at its own best interval",
             inputs={"M": between, "restart": "reliability.hot_spare_restart_s", "save": "reliability.hot_spare_save_s"},
         ),
-    }  # fmt: skip
+    }

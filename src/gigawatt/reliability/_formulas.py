@@ -1,6 +1,7 @@
 """Failures, checkpoints and goodput in closed form (docs/science.md 8). Times in seconds; scalars and arrays alike.
 
-M mean time between failures of the job, delta blocking time of a save, R time to restart (detection included), tau useful work between saves.
+M mean time between failures of the job, delta blocking time of a save, R time to restart (detection included), tau
+useful work between saves.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ Numbers: TypeAlias = float | NDArray[np.float64]
 def mean_time_between_failures(accelerators: Numbers, accelerator_rate: Numbers, job_rate: Numbers = 0.0) -> Numbers:
     """Return 1 / (n * accelerator_rate + job_rate), seconds; rates per second.
 
-    Llama 3: 419 interruptions in 54 days on 16,384 accelerators are 4.74e-4 per accelerator-day, 3.09 h (arXiv 2407.21783).
+    Llama 3: 419 interruptions in 54 days on 16,384 accelerators are 4.74e-4 per accelerator-day, 3.09 h (arXiv
+    2407.21783).
     """
     return 1.0 / (accelerators * accelerator_rate + job_rate)
 
@@ -35,12 +37,16 @@ def daly_interval(save_s: Numbers, mtbf_s: Numbers) -> Numbers:
 
 
 def availability_interval(save_s: Numbers, mtbf_s: Numbers, restart_s: Numbers) -> Numbers:
-    """Return T_s + sqrt(2*(T_f + T_r)*T_s + T_s^2), the save included (arXiv 2410.18124). M=6000, R=600, delta=10: 373.5 s."""
+    """Return T_s + sqrt(2*(T_f + T_r)*T_s + T_s^2), the save included (arXiv 2410.18124). M=6000, R=600, delta=10:
+    373.5 s.
+    """
     return save_s + np.sqrt(2.0 * (mtbf_s + restart_s) * save_s + np.square(save_s))
 
 
 def exact_interval(save_s: Numbers, mtbf_s: Numbers) -> Numbers:
-    """Return the tau that maximises `exact_efficiency`: M*x - delta with x + exp(-x) = 1 + delta/M (it does not depend on R)."""
+    """Return the tau that maximises `exact_efficiency`: M*x - delta with x + exp(-x) = 1 + delta/M (it does not
+    depend on R).
+    """
     ratio = np.asarray(save_s, dtype=np.float64) / np.asarray(mtbf_s, dtype=np.float64)
     x = np.where(ratio < 0.5, np.sqrt(2 * ratio) + ratio / 3, 1 + ratio)
     for _ in range(8):  # Newton; converges quadratically on this convex function
@@ -49,10 +55,11 @@ def exact_interval(save_s: Numbers, mtbf_s: Numbers) -> Numbers:
 
 
 def exact_efficiency(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, mtbf_s: Numbers) -> Numbers:
-    """Return useful work over wall time under exponential failures: tau / (M*exp(R/M)*(exp((tau+delta)/M) - 1)) (Daly 2006).
+    """Return useful work over wall time under exponential failures: tau / (M*exp(R/M)*(exp((tau+delta)/M) - 1)) (Daly
+    2006).
 
-    Failures during saves and restarts are included. M=3.09 h, R=600, delta=60 at the best tau: 85.3 %. Tends to 0, not to NaN, where
-    restarts take longer than the time between failures.
+    Failures during saves and restarts are included. M=3.09 h, R=600, delta=60 at the best tau: 85.3 %. Tends to 0,
+    not to NaN, where restarts take longer than the time between failures.
     """
     m = np.asarray(mtbf_s, dtype=np.float64)
     span = np.minimum((interval_s + save_s) / m, 700.0)
@@ -67,8 +74,8 @@ def first_order_waste(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, 
 def poisson_quantile(mean: float, probability: float) -> int:
     """Return the smallest S with P(X <= S) >= probability for X ~ Poisson(mean).
 
-    Exact below a mean of 600, the Cornish-Fisher expansion above (its error is below one there). Raises ValueError for a probability
-    outside (0, 1) or a negative mean.
+    Exact below a mean of 600, the Cornish-Fisher expansion above (its error is below one there). Raises ValueError
+    for a probability outside (0, 1) or a negative mean.
     """
     if not 0 < probability < 1 or mean < 0:
         raise ValueError(f"a Poisson quantile needs 0 < probability < 1 and mean >= 0, not {probability} and {mean}")

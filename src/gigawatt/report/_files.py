@@ -10,7 +10,9 @@ from gigawatt.errors import OutputError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path`. Raises OutputError with the reason where it cannot be written; an existing file is kept then."""
+    """Write UTF-8 `text` to `path`. Raises OutputError with the reason where it cannot be written; an existing file
+    is kept then.
+    """
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

@@ -36,25 +36,35 @@ def _parts(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     total = tree["value"] or 1.0
     return [
         {
-            "label": part["label"], "value": part["value"] / factor,
+            "label": part["label"],
+            "value": part["value"] / factor,
             "text": format_quantity(part["value"], part["unit"]) if part["unit"] else f"{part['value']:.1%}",
             "share": f"{part['value'] / total:.1%}",
         }
         for part in tree["children"]
-    ]  # fmt: skip
+    ]
 
 
 def _breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mapping[str, Any]) -> dict[str, Any]:
     parts = _parts(tree)
     if kind == "bars":
         parts.sort(key=lambda part: part["value"], reverse=True)
-    largest = ", ".join(f"{part['label']} {part['share']}" for part in sorted(parts, key=lambda part: -part["value"])[:3])
+    largest = ", ".join(
+        f"{part['label']} {part['share']}" for part in sorted(parts, key=lambda part: -part["value"])[:3]
+    )
     total = format_quantity(tree["value"], tree["unit"]) if tree["unit"] else "100 %"
     return {
-        "id": name, "kind": kind, "title": title, "caption": caption, "unit": axis(tree["value"], tree["unit"])[1], "rows": parts,
-        "total": total, "label": f"{title}: {total} in total; largest: {largest}",
-        "columns": ["part", "value", "share"], "table": [[part["label"], part["text"], part["share"]] for part in parts],
-    }  # fmt: skip
+        "id": name,
+        "kind": kind,
+        "title": title,
+        "caption": caption,
+        "unit": axis(tree["value"], tree["unit"])[1],
+        "rows": parts,
+        "total": total,
+        "label": f"{title}: {total} in total; largest: {largest}",
+        "columns": ["part", "value", "share"],
+        "table": [[part["label"], part["text"], part["share"]] for part in parts],
+    }
 
 
 def _timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,21 +72,34 @@ def _timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dic
     factor, unit = axis(end, "s")
     rows = [
         {
-            "lane": row["lane"], "label": row["label"], "start": row["start_s"] / factor, "end": row["end_s"] / factor,
+            "lane": row["lane"],
+            "label": row["label"],
+            "start": row["start_s"] / factor,
+            "end": row["end_s"] / factor,
             "text": format_quantity(row["end_s"] - row["start_s"], "s"),
         }
         for row in timeline["intervals"]
-    ]  # fmt: skip
+    ]
     totals: dict[tuple[str, str], tuple[int, float]] = {}
     for row in timeline["intervals"]:
         count, seconds = totals.get((row["lane"], row["label"]), (0, 0.0))
         totals[row["lane"], row["label"]] = (count + 1, seconds + row["end_s"] - row["start_s"])
     return {
-        "id": name, "kind": "timeline", "title": timeline["title"].capitalize(), "caption": caption, "unit": unit, "rows": rows,
-        "lanes": timeline["lanes"], "legend": name != "timeline_run", "label": f"{timeline['title']}, {format_quantity(end, 's')} in all",
+        "id": name,
+        "kind": "timeline",
+        "title": timeline["title"].capitalize(),
+        "caption": caption,
+        "unit": unit,
+        "rows": rows,
+        "lanes": timeline["lanes"],
+        "legend": name != "timeline_run",
+        "label": f"{timeline['title']}, {format_quantity(end, 's')} in all",
         "columns": ["lane", "what", "times", "in all"],
-        "table": [[lane, label, str(count), format_quantity(seconds, "s")] for (lane, label), (count, seconds) in totals.items()],
-    }  # fmt: skip
+        "table": [
+            [lane, label, str(count), format_quantity(seconds, "s")]
+            for (lane, label), (count, seconds) in totals.items()
+        ],
+    }
 
 
 def _tornado_chart(plan: Mapping[str, Any], target: str, name: str, title: str) -> dict[str, Any] | None:
@@ -88,31 +111,55 @@ def _tornado_chart(plan: Mapping[str, Any], target: str, name: str, title: str) 
     factor, axis_unit = axis(max(base, *(max(row["low_output"], row["high_output"]) for row in mine)), unit)
     rows = [
         {
-            "label": row["label"], "low": row["low_output"] / factor, "high": row["high_output"] / factor,
+            "label": row["label"],
+            "low": row["low_output"] / factor,
+            "high": row["high_output"] / factor,
             "low_text": f"{format_quantity(row['low_input'], row['unit'])} gives {format_quantity(row['low_output'], unit)}",
             "high_text": f"{format_quantity(row['high_input'], row['unit'])} gives {format_quantity(row['high_output'], unit)}",
         }
         for row in mine
-    ]  # fmt: skip
+    ]
     return {
-        "id": name, "kind": "tornado", "title": title, "unit": axis_unit, "rows": rows, "base": base / factor,
+        "id": name,
+        "kind": "tornado",
+        "title": title,
+        "unit": axis_unit,
+        "rows": rows,
+        "base": base / factor,
         "caption": "Each assumption moved to both ends of its range, the others and the strategy held.",
-        "label": f"{title}: {rows[0]['label']} matters most", "columns": ["assumption", "at its low end", "at its high end", "grade"],
-        "table": [[row["label"], shown["low_text"], shown["high_text"], row["grade"]] for row, shown in zip(mine, rows, strict=True)],
-    }  # fmt: skip
+        "label": f"{title}: {rows[0]['label']} matters most",
+        "columns": ["assumption", "at its low end", "at its high end", "grade"],
+        "table": [
+            [row["label"], shown["low_text"], shown["high_text"], row["grade"]]
+            for row, shown in zip(mine, rows, strict=True)
+        ],
+    }
 
 
 _CHARTS = (
-    ("step_time", "waterfall", "One training step", "From the slowest pipeline stage; what waits is shown beside what computes."),
+    (
+        "step_time",
+        "waterfall",
+        "One training step",
+        "From the slowest pipeline stage; what waits is shown beside what computes.",
+    ),
     ("memory", "stack", "Memory of one accelerator", "On the stage that needs most, against the capacity."),
-    ("wall_time", "stack", "Wall time of the run", "Share of time that advances training, and what failures and checkpoints take."),
+    (
+        "wall_time",
+        "stack",
+        "Wall time of the run",
+        "Share of time that advances training, and what failures and checkpoints take.",
+    ),
     ("power", "bars", "Facility power", "Mean over the run, failures included."),
     ("capex", "bars", "Capital", "What the powered accelerators cost with everything around them."),
     ("run_cost", "bars", "Cost of the run", "Capital written off over the run's share of its life, energy, staff."),
 )
 _TIMELINES = (
     ("run", "Start of the job, then tenths of the training tokens in wall time."),
-    ("failure_cycle", "Work and checkpoints between two failures, the work that is lost, the restart; all at their mean."),
+    (
+        "failure_cycle",
+        "Work and checkpoints between two failures, the work that is lost, the restart; all at their mean.",
+    ),
     ("step", "Phases on the first and the last pipeline stage."),
 )
 
@@ -128,8 +175,9 @@ def view(plan: Mapping[str, Any]) -> dict[str, Any]:
         if name in plan["timelines"]:
             charts[f"timeline_{name}"] = _timeline_chart(f"timeline_{name}", caption, plan["timelines"][name])
     for target, name, title in (
-        ("run.time", "tornado_time", "What the length of the run depends on"), ("finance.run_cost", "tornado_cost", "What the cost of the run depends on"),
-    ):  # fmt: skip
+        ("run.time", "tornado_time", "What the length of the run depends on"),
+        ("finance.run_cost", "tornado_cost", "What the cost of the run depends on"),
+    ):
         chart = _tornado_chart(plan, target, name, title)
         if chart is not None:
             charts[name] = chart
@@ -146,10 +194,12 @@ def view(plan: Mapping[str, Any]) -> dict[str, Any]:
         "rejected": [(rule, f"{count:,}") for rule, count in plan["search"]["rejected"].items()],
         "fleet": ", ".join(f"{group['powered']:,} × {group['accelerator']}" for group in plan["fleet"]["groups"]),
         "model": {
-            "parameters": format_quantity(plan["model"]["parameters_total"], ""), "active": format_quantity(plan["model"]["parameters_active"], ""),
-            "tokens": format_quantity(plan["model"]["tokens"], "token"), "batch": format_quantity(plan["model"]["global_batch_tokens"], "token"),
+            "parameters": format_quantity(plan["model"]["parameters_total"], ""),
+            "active": format_quantity(plan["model"]["parameters_active"], ""),
+            "tokens": format_quantity(plan["model"]["tokens"], "token"),
+            "batch": format_quantity(plan["model"]["global_batch_tokens"], "token"),
         },
-    }  # fmt: skip
+    }
 
 
 def _interval(row: Mapping[str, Any], low: str = "low", high: str = "high") -> str:
@@ -159,7 +209,12 @@ def _interval(row: Mapping[str, Any], low: str = "low", high: str = "high") -> s
 
 
 def _card(row: Mapping[str, Any]) -> dict[str, str]:
-    return {"label": row["label"], "value": format_quantity(row["value"], row["unit"]), "interval": _interval(row), "path": row["path"]}
+    return {
+        "label": row["label"],
+        "value": format_quantity(row["value"], row["unit"]),
+        "interval": _interval(row),
+        "path": row["path"],
+    }
 
 
 def _alternative(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,23 +225,37 @@ def _constraint(row: Mapping[str, Any]) -> dict[str, Any]:
     used = row["used"] / row["limit"] if row["limit"] else 0.0
     slack = row["slack_fraction"]
     return {
-        "name": row["name"], "sentence": row["sentence"], "binding": row["binding"], "over": slack < -1e-9,
-        "width": f"{min(max(used, 0.0), 1.0):.4f}", "slack": f"{abs(slack):.1%} {'over' if slack < -1e-9 else 'left'}",
-    }  # fmt: skip
+        "name": row["name"],
+        "sentence": row["sentence"],
+        "binding": row["binding"],
+        "over": slack < -1e-9,
+        "width": f"{min(max(used, 0.0), 1.0):.4f}",
+        "slack": f"{abs(slack):.1%} {'over' if slack < -1e-9 else 'left'}",
+    }
 
 
 def _assumption(path: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "path": path, "label": row["label"], "best": format_quantity(row["best"], row["unit"]), "interval": _interval(row), "grade": row["grade"],
-        "source": row["source"], "date": row["date"], "note": row["note"],
-    }  # fmt: skip
+        "path": path,
+        "label": row["label"],
+        "best": format_quantity(row["best"], row["unit"]),
+        "interval": _interval(row),
+        "grade": row["grade"],
+        "source": row["source"],
+        "date": row["date"],
+        "note": row["note"],
+    }
 
 
 def _output(path: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "path": path, "label": row["label"], "value": format_quantity(row["value"], row["unit"]), "interval": _interval(row),
-        "how": row["formula"] or row["method"], "inputs": ", ".join(row["inputs"].values()),
-    }  # fmt: skip
+        "path": path,
+        "label": row["label"],
+        "value": format_quantity(row["value"], row["unit"]),
+        "interval": _interval(row),
+        "how": row["formula"] or row["method"],
+        "inputs": ", ".join(row["inputs"].values()),
+    }
 
 
 def render_html(plan: Mapping[str, Any]) -> str:
@@ -194,14 +263,20 @@ def render_html(plan: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("gigawatt.report", "templates"), autoescape=select_autoescape(default=True), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("gigawatt.report", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     shown = view(plan)
     return environment.get_template("plan.html").render(
-        **shown, chart_data=_for_script(list(shown["charts"].values())), library=_asset("echarts.min.js"), script=_asset("report.js"),
+        **shown,
+        chart_data=_for_script(list(shown["charts"].values())),
+        library=_asset("echarts.min.js"),
+        script=_asset("report.js"),
         style=_asset("report.css"),
-    )  # fmt: skip
+    )
 
 
 def write_html(plan: Mapping[str, Any], path: Path) -> None:
@@ -218,4 +293,3 @@ def _for_script(data: Any) -> str:
 def _asset(name: str) -> str:
     text = files("gigawatt.report").joinpath("assets", name).read_text(encoding="utf-8")
     return text.replace("</script", "<\\/script")
-

@@ -12,29 +12,61 @@ from rich.text import Text
 from gigawatt.quantity import format_quantity
 
 _UNITS = {
-    "bf16_flop_per_s": "FLOP/s", "fp8_flop_per_s": "FLOP/s", "memory_bytes": "B", "memory_bytes_per_s": "B/s", "scale_up_bytes_per_s": "B/s",
-    "tdp_w": "W", "price_usd": "USD", "usd": "USD", "parameters_total": "", "parameters_active": "", "training_tokens": "token",
-}  # fmt: skip
+    "bf16_flop_per_s": "FLOP/s",
+    "fp8_flop_per_s": "FLOP/s",
+    "memory_bytes": "B",
+    "memory_bytes_per_s": "B/s",
+    "scale_up_bytes_per_s": "B/s",
+    "tdp_w": "W",
+    "price_usd": "USD",
+    "usd": "USD",
+    "parameters_total": "",
+    "parameters_active": "",
+    "training_tokens": "token",
+}
 _HEADINGS = {
-    "bf16_flop_per_s": "bf16", "fp8_flop_per_s": "fp8", "memory_bytes": "memory", "memory_bytes_per_s": "bandwidth", "scale_up_bytes_per_s": "scale-up",
-    "scale_up_domain": "domain", "tdp_w": "power", "price_usd": "price", "parameters_total": "parameters", "parameters_active": "per token",
-    "training_tokens": "tokens", "usd": "price",
-}  # fmt: skip
+    "bf16_flop_per_s": "bf16",
+    "fp8_flop_per_s": "fp8",
+    "memory_bytes": "memory",
+    "memory_bytes_per_s": "bandwidth",
+    "scale_up_bytes_per_s": "scale-up",
+    "scale_up_domain": "domain",
+    "tdp_w": "power",
+    "price_usd": "price",
+    "parameters_total": "parameters",
+    "parameters_active": "per token",
+    "training_tokens": "tokens",
+    "usd": "price",
+}
 
 
 def print_listing(kind: str, rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the short rows of a kind of catalogue entry; units by column, a dash where the number is not known."""
+    """Print the short rows of a kind of catalogue entry: units by column, a dash where the number is not known.
+
+    Columns that do not fit beside one another are left out from the right, and named.
+    """
     if not rows:
         console.print(f"no {kind}")
         return
+    names = [name for name in rows[0] if name not in ("source", "low", "high", "unit")]
+    cells = {name: [_cell(name, row) for row in rows] for name in names}
+    headings = {name: _HEADINGS.get(name, name.replace("_", " ")) for name in names}
+    widths = {name: max(len(headings[name]), *(len(cell) for cell in cells[name])) for name in names}
+    shown = list(names)
+    while len(shown) > 2 and sum(widths[name] + 2 for name in shown) > console.width:
+        shown.pop()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    names = [name for name in rows[0] if name not in ("source", "low", "high")]
-    for name in names:
+    for name in shown:
         numeric = name in _UNITS or name in ("best", "layers", "hidden", "experts", "scale_up_domain", "entries")
-        table.add_column(_HEADINGS.get(name, name.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(name, row) for name in names))
+        table.add_column(
+            headings[name], justify="right" if numeric else "left", overflow="fold", no_wrap=name == names[0]
+        )
+    for index in range(len(rows)):
+        table.add_row(*(cells[name][index] for name in shown))
     console.print(table)
+    hidden = [headings[name] for name in names if name not in shown]
+    if hidden:
+        console.print(f"not shown at this width: {', '.join(hidden)} (all with --json)")
 
 
 def _cell(name: str, row: Mapping[str, Any]) -> str:
@@ -55,7 +87,10 @@ def print_entry(entry: Mapping[str, Any], console: Console) -> None:
         if name not in ("name", "numbers", "architecture", "rows"):
             console.print(f"{name.replace('_', ' ')}: {value}", soft_wrap=True)
     if entry.get("architecture"):
-        console.print("architecture: " + ", ".join(f"{key} {value}" for key, value in entry["architecture"].items()), soft_wrap=True)
+        console.print(
+            "architecture: " + ", ".join(f"{key} {value}" for key, value in entry["architecture"].items()),
+            soft_wrap=True,
+        )
     if entry.get("rows"):
         print_listing("rows", entry["rows"], console)
     if not entry.get("numbers"):
@@ -65,28 +100,49 @@ def print_entry(entry: Mapping[str, Any], console: Console) -> None:
         table.add_column(heading, justify="right" if heading in ("best", "low", "high") else "left", overflow="fold")
     for path, number in entry["numbers"].items():
         shown = [format_quantity(number[key], number["unit"]) for key in ("best", "low", "high")]
-        table.add_row(path, *shown, number["grade"], f"{number['source']} {('(' + number['date'] + ')') if number['date'] else ''}".strip())
+        table.add_row(
+            path,
+            *shown,
+            number["grade"],
+            f"{number['source']} {('(' + number['date'] + ')') if number['date'] else ''}".strip(),
+        )
     console.print(table)
 
 
 def print_residuals(result: Mapping[str, Any], console: Console) -> None:
-    """Print the residuals of `gigawatt validate training` by group, beside the one-constant baseline, and why rows were skipped."""
+    """Print the residuals of `gigawatt validate training` by group, beside the one-constant baseline, and why rows
+    were skipped.
+    """
     summary = result["summary"]
-    table = Table(box=None, pad_edge=False, header_style="dim", title="predicted over measured, absolute error", title_justify="left", title_style="bold")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        title="predicted over measured, absolute error",
+        title_justify="left",
+        title_style="bold",
+    )
     for heading in ("group", "rows", "median", "90th pct", "bias", "one constant", "not predicted"):
         table.add_column(heading, justify="left" if heading == "group" else "right")
     baseline = summary.get("baseline", {}).get("by_group", {})
     for name, group in [*summary["by_group"].items(), ("all", summary)]:
         other = baseline.get(name) if name != "all" else summary.get("baseline")
         table.add_row(
-            name, str(group["n"]), _percent(group["median_abs_error_pct"]), _percent(group["p90_abs_error_pct"]), _signed(group["bias_pct"]),
-            _percent(other["median_abs_error_pct"]) if other else "-", str(group.get("skipped", 0)),
-        )  # fmt: skip
+            name,
+            str(group["n"]),
+            _percent(group["median_abs_error_pct"]),
+            _percent(group["p90_abs_error_pct"]),
+            _signed(group["bias_pct"]),
+            _percent(other["median_abs_error_pct"]) if other else "-",
+            str(group.get("skipped", 0)),
+        )
     console.print(table)
     skipped = [row for row in result["rows"] if row["skipped"]]
     for row in skipped:
         console.print(Text(f"not predicted: {row['id']}: {row['skipped']}", style="yellow"))
-    console.print(f"{summary['n']} of {len(result['rows'])} rows predicted; bias is the median of predicted/measured - 1 (above zero: too fast)")
+    console.print(
+        f"{summary['n']} of {len(result['rows'])} rows predicted; bias is the median of predicted/measured - 1 (above zero: too fast)"
+    )
 
 
 def _percent(value: float | None) -> str:
@@ -101,15 +157,33 @@ def print_cases(result: Mapping[str, Any], console: Console) -> None:
     """Print the cases of `gigawatt validate cases`: published range, prediction, inside or not."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("case", "output", "published", "predicted", "off by", "inside"):
-        table.add_column(heading, justify="right" if heading in ("published", "predicted", "off by") else "left", overflow="fold")
+        table.add_column(
+            heading, justify="right" if heading in ("published", "predicted", "off by") else "left", overflow="fold"
+        )
     for row in result["rows"]:
         if row["skipped"]:
             table.add_row(row["id"], row["output"], "-", "-", "-", Text(f"skipped: {row['skipped']}", style="yellow"))
             continue
         low, high, unit = row["published_low"], row["published_high"], row["unit"]
-        published = format_quantity(low, unit) if low == high else f"{format_quantity(low, unit)} .. {format_quantity(high, unit)}"
-        verdict = Text("input" if row["served_as_input"] else "yes" if row["inside"] else "no", style="green" if row["inside"] else "red")
-        table.add_row(row["id"], row["output"], published, format_quantity(row["predicted"], unit), f"{row['error_pct']:+.0f} %", verdict)
+        published = (
+            format_quantity(low, unit)
+            if low == high
+            else f"{format_quantity(low, unit)} .. {format_quantity(high, unit)}"
+        )
+        verdict = Text(
+            "input" if row["served_as_input"] else "yes" if row["inside"] else "no",
+            style="green" if row["inside"] else "red",
+        )
+        table.add_row(
+            row["id"],
+            row["output"],
+            published,
+            format_quantity(row["predicted"], unit),
+            f"{row['error_pct']:+.0f} %",
+            verdict,
+        )
     console.print(table)
     summary = result["summary"]
-    console.print(f"{summary['inside']} of {summary['n']} published facts inside their tolerance; {summary['skipped']} skipped")
+    console.print(
+        f"{summary['inside']} of {summary['n']} published facts inside their tolerance; {summary['skipped']} skipped"
+    )

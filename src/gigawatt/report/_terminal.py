@@ -14,7 +14,9 @@ from gigawatt.quantity import format_quantity
 
 
 def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> None:
-    """Print a plan (`Plan.to_dict()`): the answer with its interval, what binds, the strategy, the breakdowns, what matters most."""
+    """Print a plan (`Plan.to_dict()`): the answer with its interval, what binds, the strategy, the breakdowns, what
+    matters most.
+    """
     scenario, model, fleet = plan["scenario"], plan["model"], plan["fleet"]
     kinds = " + ".join(f"{group['powered']:,} {group['accelerator']}" for group in fleet["groups"])
     console.print(Text(scenario["name"], style="bold"))
@@ -26,8 +28,13 @@ def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> N
     console.print(_headline([row for row in plan["headline"] if row["path"] not in _IN_THE_BARS]))
     console.print()
     style = "bold red" if not plan["feasible"] else "bold yellow"
-    console.print(Text("infeasible: " if not plan["feasible"] else "what binds: ", style=style) + Text(plan["binding"]["sentence"]))
-    console.print(Text("smallest change: ", style="bold") + Text(f"{plan['binding']['relief']} {plan['binding']['worth']}"))
+    console.print(
+        Text("infeasible: " if not plan["feasible"] else "what binds: ", style=style)
+        + Text(plan["binding"]["sentence"])
+    )
+    console.print(
+        Text("smallest change: ", style="bold") + Text(f"{plan['binding']['relief']} {plan['binding']['worth']}")
+    )
     console.print()
     console.print(Text("strategy: ", style="bold") + Text(strategy_line(plan["strategy"], plan["search"])))
     console.print()
@@ -47,7 +54,8 @@ def strategy_line(strategy: Mapping[str, Any], search: Mapping[str, Any]) -> str
     """Return a strategy in words."""
     parts = [
         f"tensor {strategy['tensor_parallel']}",
-        f"pipeline {strategy['pipeline_parallel']}" + (f" x {strategy['virtual_stages']} chunks" if strategy["virtual_stages"] > 1 else ""),
+        f"pipeline {strategy['pipeline_parallel']}"
+        + (f" x {strategy['virtual_stages']} chunks" if strategy["virtual_stages"] > 1 else ""),
         f"data {strategy['data_parallel']:,}",
     ]
     if strategy["context_parallel"] > 1:
@@ -55,9 +63,11 @@ def strategy_line(strategy: Mapping[str, Any], search: Mapping[str, Any]) -> str
     if strategy["expert_parallel"] > 1:
         parts.append(f"expert {strategy['expert_parallel']}")
     parts += [
-        f"{strategy['micro_batches']:,} micro-batches of {strategy['micro_batch']}", f"recompute {strategy['recompute']}",
-        f"ZeRO-{strategy['zero_stage']}", strategy["precision"],
-    ]  # fmt: skip
+        f"{strategy['micro_batches']:,} micro-batches of {strategy['micro_batch']}",
+        f"recompute {strategy['recompute']}",
+        f"ZeRO-{strategy['zero_stage']}",
+        strategy["precision"],
+    ]
     return f"{', '.join(parts)} (best of {search['generated']:,} tried)"
 
 
@@ -76,7 +86,12 @@ def _show(value: float, unit: str) -> str:
     return format_quantity(value, unit)
 
 
-_BREAKDOWNS = (("step_time", "one step"), ("memory", "memory of an accelerator"), ("power", "power, mean of the run"), ("run_cost", "cost of the run"))
+_BREAKDOWNS = (
+    ("step_time", "one step"),
+    ("memory", "memory of an accelerator"),
+    ("power", "power, mean of the run"),
+    ("run_cost", "cost of the run"),
+)
 
 
 def _bars(breakdowns: Mapping[str, Mapping[str, Any]], width: int) -> Table:
@@ -99,7 +114,13 @@ def _bar_table(title: str, tree: Mapping[str, Any], width: int, rows: int = 4) -
         entries.append((f"{len(parts) - len(shown)} more", sum(part["value"] for part in parts[len(shown) :])))
     bar = max(3, width - 36)
     table = Table(
-        box=None, pad_edge=False, show_header=False, width=width, title=f"{title}: {_show(total, tree['unit'])}", title_justify="left", title_style="bold"
+        box=None,
+        pad_edge=False,
+        show_header=False,
+        width=width,
+        title=f"{title}: {_show(total, tree['unit'])}",
+        title_justify="left",
+        title_style="bold",
     )
     table.add_column(ratio=1)
     table.add_column(justify="right", width=4)
@@ -114,7 +135,12 @@ def _sensitivities(rows: Sequence[Mapping[str, Any]], width: int, most: int = 3)
     """Return what moves the length of the run most; the ends of the assumptions where there is room for them."""
     wide = width >= 100
     table = Table(
-        box=None, pad_edge=False, header_style="dim", title="what the length of the run depends on most", title_justify="left", title_style="bold"
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        title="what the length of the run depends on most",
+        title_justify="left",
+        title_style="bold",
     )
     table.add_column("assumption", no_wrap=True)
     if wide:
@@ -151,7 +177,9 @@ def _explained(node: Mapping[str, Any]) -> Text:
     elif node.get("method"):
         text.append(f"\n{node['method']}", style="cyan")
     if "source" in node:
-        text.append(f"\n{node['grade']}; {node['source']}" + (f" ({node['date']})" if node["date"] else ""), style="green")
+        text.append(
+            f"\n{node['grade']}; {node['source']}" + (f" ({node['date']})" if node["date"] else ""), style="green"
+        )
         if node["note"]:
             text.append(f"\n{node['note']}", style="dim")
     return text

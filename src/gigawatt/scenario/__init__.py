@@ -1,4 +1,6 @@
-"""The question: a YAML file with units, checked at the door. Past it everything is an SI float or a typed frozen object."""
+"""The question: a YAML file with units, checked at the door. Past it everything is an SI float or a typed frozen
+object.
+"""
 
 from gigawatt.scenario._fields import (
     AcceleratorItem,

@@ -1,46 +1,73 @@
-"""The declaration of a scenario: every field once, with its unit, bounds, meaning and default. Messages, JSON Schema and the
-reference page of the docs all come from here.
+"""The declaration of a scenario: every field once, with its unit, bounds, meaning and default. Messages, JSON Schema
+and the reference page of the docs all come from here.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from gigawatt.quantity import QuantityError, parse_quantity
 
 
-def quantity(unit: str, *, above: float | None = None, least: float | None = None, most: float | None = None, example: str = "") -> Any:
-    """Return the type of a field that holds a quantity: text with a unit at the door, a float in SI units past it."""
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Marks a field that holds a quantity: text with a unit at the door, a float in the SI unit past it, within bounds."""
 
-    def parse(value: object) -> float:
+    unit: str
+    example: str
+    above: float = -math.inf
+    least: float = -math.inf
+    most: float = math.inf
+
+    def parse(self, value: object) -> float:
+        """Return the value in SI units. Raises the error that pydantic collects."""
         try:
-            number = parse_quantity(value, unit)  # type: ignore[arg-type]
+            number = parse_quantity(value, self.unit)  # type: ignore[arg-type]
         except QuantityError as error:
-            raise PydanticCustomError("quantity", "{reason}", {"reason": error.message, "allowed": error.allowed}) from None
+            raise PydanticCustomError(
+                "quantity", "{reason}", {"reason": error.message, "allowed": error.allowed}
+            ) from None
         for wrong, bound in (
-            (above is not None and number <= above, f"above {above:g}" if above is not None else ""),
-            (least is not None and number < least, f"at least {least:g}" if least is not None else ""),
-            (most is not None and number > most, f"at most {most:g}" if most is not None else ""),
+            (number <= self.above, f"above {self.above:g}"),
+            (number < self.least, f"at least {self.least:g}"),
+            (number > self.most, f"at most {self.most:g}"),
         ):
             if wrong:
                 raise PydanticCustomError("quantity", "{reason}", {"reason": "impossible value", "allowed": bound})
         return number
 
-    kinds = ["string", "number"] if unit == "" else ["string"]
-    return Annotated[float, BeforeValidator(parse), WithJsonSchema({"type": kinds, "examples": [example]})]
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": ["string", "number"] if self.unit == "" else ["string"], "examples": [self.example]}
 
 
 def _whole(value: object) -> int:
     """Accept 100000, "100,000", "100k"."""
     if isinstance(value, bool):
-        raise PydanticCustomError("count", "a whole number is needed", {"allowed": "a whole number above zero, for example 100,000"})
+        raise PydanticCustomError(
+            "count", "a whole number is needed", {"allowed": "a whole number above zero, for example 100,000"}
+        )
     try:
         number = parse_quantity(value, "")  # type: ignore[arg-type]
     except QuantityError as error:
-        raise PydanticCustomError("count", "{reason}", {"reason": error.message, "allowed": "a whole number above zero, for example 100,000"}) from None
+        raise PydanticCustomError(
+            "count", "{reason}", {"reason": error.message, "allowed": "a whole number above zero, for example 100,000"}
+        ) from None
     if number != int(number) or number < 1:
         raise PydanticCustomError("count", "a whole number above zero is needed", {"allowed": "1 or more"})
     return int(number)
@@ -55,7 +82,9 @@ def _batch(value: object) -> tuple[str, float]:
         if number >= 1:
             return unit, number
     raise PydanticCustomError(
-        "batch", "a number of tokens or of sequences is needed", {"allowed": 'for example "16M tokens" or "2048 sequences"'}
+        "batch",
+        "a number of tokens or of sequences is needed",
+        {"allowed": 'for example "16M tokens" or "2048 sequences"'},
     )
 
 
@@ -68,22 +97,30 @@ def _month(value: object) -> str:
     return text
 
 
-Count = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": ["integer", "string"], "examples": ["100,000", "100k"]})]
+Count = Annotated[
+    int, BeforeValidator(_whole), WithJsonSchema({"type": ["integer", "string"], "examples": ["100,000", "100k"]})
+]
 Degree = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 1})]
-Batch = Annotated[tuple[str, float], BeforeValidator(_batch), WithJsonSchema({"type": "string", "examples": ["16M tokens", "2048 sequences"]})]
-DateText = Annotated[str, BeforeValidator(_month), WithJsonSchema({"type": "string", "pattern": r"^\d{4}(-\d{2}(-\d{2})?)?$"})]
-Power = quantity("W", above=0, example="150 MW")
-Tokens = quantity("token", above=0, example="13T tokens")
-Flop = quantity("FLOP", above=0, example="4.64e26 FLOP")
-Seconds = quantity("s", above=0, example="90 days")
-Bandwidth = quantity("B/s", above=0, example="400 Gb/s")
-Bytes = quantity("B", above=0, example="3 MB")
-Money = quantity("USD", above=0, example="$1.08 billion")
-EnergyPrice = quantity("USD/J", least=0, example="$0.0674/kWh")
-MoneyRate = quantity("USD/s", least=0, example="$20 million/year")
-Rate = quantity("1/s", least=0, example="4.7e-4 /day")
-Ratio = quantity("", least=1, example="1.2")
-Share = quantity("", least=0, most=1, example="8 %")
+Batch = Annotated[
+    tuple[str, float],
+    BeforeValidator(_batch),
+    WithJsonSchema({"type": "string", "examples": ["16M tokens", "2048 sequences"]}),
+]
+DateText = Annotated[
+    str, BeforeValidator(_month), WithJsonSchema({"type": "string", "pattern": r"^\d{4}(-\d{2}(-\d{2})?)?$"})
+]
+Power = Annotated[float, Quantity("W", example="150 MW", above=0)]
+Tokens = Annotated[float, Quantity("token", example="13T tokens", above=0)]
+Flop = Annotated[float, Quantity("FLOP", example="4.64e26 FLOP", above=0)]
+Seconds = Annotated[float, Quantity("s", example="90 days", above=0)]
+Bandwidth = Annotated[float, Quantity("B/s", example="400 Gb/s", above=0)]
+Bytes = Annotated[float, Quantity("B", example="3 MB", above=0)]
+Money = Annotated[float, Quantity("USD", example="$1.08 billion", above=0)]
+EnergyPrice = Annotated[float, Quantity("USD/J", example="$0.0674/kWh", least=0)]
+MoneyRate = Annotated[float, Quantity("USD/s", example="$20 million/year", least=0)]
+Rate = Annotated[float, Quantity("1/s", example="4.7e-4 /day", least=0)]
+Ratio = Annotated[float, Quantity("", example="1.2", least=1)]
+Share = Annotated[float, Quantity("", example="8 %", least=0, most=1)]
 
 
 class Section(BaseModel):
@@ -95,7 +132,9 @@ class Section(BaseModel):
 class AcceleratorItem(Section):
     """Accelerators of one kind."""
 
-    accelerator: str | dict[str, Any] = Field(description="Name in the catalogue, or a specification: {base: name, memory: 141 GB, ...}.")
+    accelerator: str | dict[str, Any] = Field(
+        description="Name in the catalogue, or a specification: {base: name, memory: 141 GB, ...}."
+    )
     count: Count | None = Field(None, description="How many. Default: as many as the grid limit and the budget allow.")
 
 
@@ -117,9 +156,15 @@ class InputData(Section):
 class TrainingSection(Section):
     """The training run."""
 
-    tokens: Tokens | None = Field(None, description="Training tokens. Default: what the model was trained on, else 20 per active parameter.")
-    compute: Flop | None = Field(None, description="Training computation instead of tokens (6 FLOP per active parameter and token).")
-    sequence_length: Tokens | None = Field(None, description="Tokens per sequence. Default: 8,192, or the model's longest context where that is shorter.")
+    tokens: Tokens | None = Field(
+        None, description="Training tokens. Default: what the model was trained on, else 20 per active parameter."
+    )
+    compute: Flop | None = Field(
+        None, description="Training computation instead of tokens (6 FLOP per active parameter and token)."
+    )
+    sequence_length: Tokens | None = Field(
+        None, description="Tokens per sequence. Default: 8,192, or the model's longest context where that is shorter."
+    )
     global_batch: Batch | None = Field(None, description="Tokens or sequences per optimizer step. Default: 16M tokens.")
     precision: str | None = Field(None, description="bf16, fp16, fp8, fp4 or int8 matrix products. Default: bf16.")
     deadline: Seconds | None = Field(None, description="Longest acceptable run. Default: none.")
@@ -137,26 +182,42 @@ class StrategySection(Section):
     expert_parallel: Degree | None = Field(None, description="Ranks that share the experts.")
     expert_tensor_parallel: Degree | None = Field(None, description="Ranks that share each expert's products.")
     micro_batch: Degree | None = Field(None, description="Sequences per replica and pass.")
-    recompute: Literal["none", "selective", "full"] | None = Field(None, description="What is computed again instead of kept.")
-    zero_stage: Literal[0, 1, 2, 3] | None = Field(None, description="What data parallelism shards: 1 optimizer, 2 gradients too, 3 weights too.")
+    recompute: Literal["none", "selective", "full"] | None = Field(
+        None, description="What is computed again instead of kept."
+    )
+    zero_stage: Literal[0, 1, 2, 3] | None = Field(
+        None, description="What data parallelism shards: 1 optimizer, 2 gradients too, 3 weights too."
+    )
 
 
 class NetworkSection(Section):
     """The network between accelerators. Defaults: the catalogue's bandwidths, no oversubscription."""
 
     scale_out: Bandwidth | None = Field(None, description="Network bandwidth per accelerator, one way.")
-    oversubscription: Ratio | None = Field(None, description="How many times less bandwidth there is above the leaf switches. Default: 1.")
-    in_network_reduction: bool | None = Field(None, description="Whether switches reduce (SHARP, NVLS). Default: false.")
-    scale_up_domain: Count | None = Field(None, description="Accelerators that share one scale-up fabric. Default: the catalogue's.")
+    oversubscription: Ratio | None = Field(
+        None, description="How many times less bandwidth there is above the leaf switches. Default: 1."
+    )
+    in_network_reduction: bool | None = Field(
+        None, description="Whether switches reduce (SHARP, NVLS). Default: false."
+    )
+    scale_up_domain: Count | None = Field(
+        None, description="Accelerators that share one scale-up fabric. Default: the catalogue's."
+    )
 
 
 class SiteSection(Section):
     """Where it stands and what feeds it."""
 
     name: str | None = Field(None, description="Name of the site, for the report.")
-    region: str | None = Field(None, description="US state whose industrial electricity price is the default (tennessee, ohio, ...).")
-    grid_limit: Power | None = Field(None, description="Largest sustained power that the site may draw. Default: no limit.")
-    electricity_price: EnergyPrice | None = Field(None, description="Price of energy. Default: the region's, else the US wholesale price.")
+    region: str | None = Field(
+        None, description="US state whose industrial electricity price is the default (tennessee, ohio, ...)."
+    )
+    grid_limit: Power | None = Field(
+        None, description="Largest sustained power that the site may draw. Default: no limit."
+    )
+    electricity_price: EnergyPrice | None = Field(
+        None, description="Price of energy. Default: the region's, else the US wholesale price."
+    )
     pue: Ratio | None = Field(None, description="Facility power over IT power. Default: by kind of cooling.")
     cooling: Literal["air", "liquid"] | None = Field(None, description="Default: liquid.")
 
@@ -164,11 +225,19 @@ class SiteSection(Section):
 class ReliabilitySection(Section):
     """Failures and what is done about them."""
 
-    failure_rate: Rate | None = Field(None, description="Interruptions of the job per accelerator and time. Default: as the Llama 3 run reports.")
-    restart_time: Seconds | None = Field(None, description="Time from a failure to training again. Default: grows with the job's size.")
-    checkpoint_bandwidth: Bandwidth | None = Field(None, description="Rate at which one accelerator's state leaves it at a checkpoint.")
+    failure_rate: Rate | None = Field(
+        None, description="Interruptions of the job per accelerator and time. Default: as the Llama 3 run reports."
+    )
+    restart_time: Seconds | None = Field(
+        None, description="Time from a failure to training again. Default: grows with the job's size."
+    )
+    checkpoint_bandwidth: Bandwidth | None = Field(
+        None, description="Rate at which one accelerator's state leaves it at a checkpoint."
+    )
     checkpoint_interval: Seconds | None = Field(None, description="Time between checkpoints. Default: the optimum.")
-    policy: Literal["restart", "hot_spare"] | None = Field(None, description="Restart the whole job from a checkpoint, or swap in a hot spare. Default: restart.")
+    policy: Literal["restart", "hot_spare"] | None = Field(
+        None, description="Restart the whole job from a checkpoint, or swap in a hot spare. Default: restart."
+    )
     spares: Count | None = Field(None, description="Hot spares. Default: enough for 99 % of repair times.")
 
 
@@ -176,10 +245,14 @@ class FinanceSection(Section):
     """Money."""
 
     budget: Money | None = Field(None, description="Largest purchase. Default: no limit.")
-    accelerator_price: Money | None = Field(None, description="Price of one accelerator (all kinds). Default: the catalogue's for the date.")
+    accelerator_price: Money | None = Field(
+        None, description="Price of one accelerator (all kinds). Default: the catalogue's for the date."
+    )
     discount_rate: Share | None = Field(None, description="Cost of capital per year.")
     lifetime: Seconds | None = Field(None, description="Years over which accelerators and servers are written off.")
-    staff_cost: MoneyRate | None = Field(None, description="Staff and operations per time. Default: a share of the facility's cost per year.")
+    staff_cost: MoneyRate | None = Field(
+        None, description="Staff and operations per time. Default: a share of the facility's cost per year."
+    )
 
 
 class ModelFile(Section):
@@ -189,15 +262,20 @@ class ModelFile(Section):
 
 
 class ScenarioFields(Section):
-    """A scenario of gigawatt: the chips, power, time and money that there are, and what is to be trained. Every field is optional."""
+    """A scenario of gigawatt: the chips, power, time and money that there are, and what is to be trained. Every field
+    is optional.
+    """
 
     name: str | None = Field(None, description="Title of the plan. Default: the file's name.")
     description: str | None = Field(None, description="What is asked, in a sentence.")
     date: DateText | None = Field(None, description="When: picks dated prices. Default: the latest there are.")
-    catalog: list[str] | None = Field(None, description="Overlay files or folders that add or override catalogue entries, relative to this file.")
+    catalog: list[str] | None = Field(
+        None, description="Overlay files or folders that add or override catalogue entries, relative to this file."
+    )
     fleet: FleetSection | None = Field(None, description="Default: 1,024 H100 SXM.")
     model: str | dict[str, Any] | None = Field(
-        None, description="Name in the catalogue, {config: path/to/config.json}, or {base: name, layers: 96, ...}. Default: Llama 3.1 405B."
+        None,
+        description="Name in the catalogue, {config: path/to/config.json}, or {base: name, layers: 96, ...}. Default: Llama 3.1 405B.",
     )
     training: TrainingSection | None = Field(None, description="The run.")
     strategy: StrategySection | None = Field(None, description="Decisions that are fixed.")

@@ -27,8 +27,8 @@ from gigawatt.scenario._fields import (
 class Scenario:
     """The question past the door: SI floats and names, None where nothing was given.
 
-    `places` maps each given dotted path to "file:line:column" or "--set", so later stages can point at it; `given` keeps the texts as
-    written, for the report.
+    `places` maps each given dotted path to "file:line:column" or "--set", so later stages can point at it; `given`
+    keeps the texts as written, for the report.
     """
 
     name: str
@@ -64,7 +64,9 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     return _scenario(read_document(path), overrides, Path(path).stem)
 
 
-def scenario_from_mapping(data: Mapping[str, Any], *, name: str, folder: Path, overrides: Sequence[str] = ()) -> Scenario:
+def scenario_from_mapping(
+    data: Mapping[str, Any], *, name: str, folder: Path, overrides: Sequence[str] = ()
+) -> Scenario:
     """Return the scenario in plain data, as `load_scenario`; `name` stands for the file in messages."""
     return _scenario(Document(name=name, folder=folder, data=dict(data)), overrides, name)
 
@@ -72,7 +74,12 @@ def scenario_from_mapping(data: Mapping[str, Any], *, name: str, folder: Path, o
 def scenario_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a scenario file."""
     schema = ScenarioFields.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "gigawatt:scenario:1", **schema, "title": "gigawatt scenario"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "gigawatt:scenario:1",
+        **schema,
+        "title": "gigawatt scenario",
+    }
 
 
 def _scenario(document: Document, overrides: Sequence[str], fallback: str) -> Scenario:
@@ -97,10 +104,18 @@ def _scenario(document: Document, overrides: Sequence[str], fallback: str) -> Sc
         if getattr(fields, name) is not None
     }
     return Scenario(
-        name=fields.name or fallback, file=document.name, folder=document.folder, description=fields.description or "",
-        date=fields.date, catalog=tuple(document.folder / path for path in fields.catalog or ()), model=fields.model,
-        assumptions=fields.assumptions or {}, places=places, given=dict(_leaves(data)), **sections,
-    )  # fmt: skip
+        name=fields.name or fallback,
+        file=document.name,
+        folder=document.folder,
+        description=fields.description or "",
+        date=fields.date,
+        catalog=tuple(document.folder / path for path in fields.catalog or ()),
+        model=fields.model,
+        assumptions=fields.assumptions or {},
+        places=places,
+        given=dict(_leaves(data)),
+        **sections,
+    )
 
 
 def _reading_order(problem: Problem) -> tuple[int, ...]:
@@ -129,13 +144,21 @@ def _overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str,
         path = path.strip()
         place = f"--set {text}"
         if not equals or not path:
-            problems.append(Problem(message="an override is written path=value", location=place, allowed="for example --set 'site.grid_limit=300 MW'"))
+            problems.append(
+                Problem(
+                    message="an override is written path=value",
+                    location=place,
+                    allowed="for example --set 'site.grid_limit=300 MW'",
+                )
+            )
             continue
         try:
             parsed = parse_document(f"value: {value}", name=place, folder=document.folder).data["value"]
             _put(data, path.split("."), parsed)
         except InputError:
-            problems.append(Problem(message="this value is not valid YAML", location=place, path=path, found=repr(value)))
+            problems.append(
+                Problem(message="this value is not valid YAML", location=place, path=path, found=repr(value))
+            )
             continue
         except (LookupError, TypeError, ValueError):
             problems.append(Problem(message="there is no such place in the scenario", location=place, path=path))
@@ -157,7 +180,9 @@ def _copy(value: Any) -> Any:
 
 
 def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Set a nested value; `assumptions` takes the rest of the path as one key, since assumption paths have dots themselves."""
+    """Set a nested value; `assumptions` takes the rest of the path as one key, since assumption paths have dots
+    themselves.
+    """
     if keys[0] == "assumptions" and len(keys) > 2:
         keys = [keys[0], ".".join(keys[1:])]
     node: Any = data
@@ -189,10 +214,18 @@ def _problem(item: Any, document: Document) -> Problem:
     here = {"location": document.place(path), "path": path}
     if item["type"] == "extra_forbidden":
         names = list(_section(location[:-1]).model_fields)
-        return Problem(message="unknown field", allowed=", ".join(names), nearest=nearest_name(str(location[-1]), names), **here)
+        return Problem(
+            message="unknown field", allowed=", ".join(names), nearest=nearest_name(str(location[-1]), names), **here
+        )
     if item["type"] == "literal_error":
         allowed = str(context["expected"]).replace(" or ", ", ").replace("'", "")
-        return Problem(message="not one of the allowed values", found=found, allowed=allowed, nearest=nearest_name(found.strip("'"), allowed.split(", ")), **here)
+        return Problem(
+            message="not one of the allowed values",
+            found=found,
+            allowed=allowed,
+            nearest=nearest_name(found.strip("'"), allowed.split(", ")),
+            **here,
+        )
     if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return Problem(message="a section of fields is needed", found=found, allowed="'field: value' lines", **here)
     if item["type"] == "missing":
@@ -213,7 +246,13 @@ def _without_union_echoes(problems: list[Problem]) -> list[Problem]:
     for problem in problems:
         key = (problem.location, problem.path)
         if key in seen and seen[key].message == "wrong kind of value":
-            seen[key] = Problem(message="wrong kind of value", location=problem.location, path=problem.path, found=problem.found, allowed="a name or a section of fields")
+            seen[key] = Problem(
+                message="wrong kind of value",
+                location=problem.location,
+                path=problem.path,
+                found=problem.found,
+                allowed="a name or a section of fields",
+            )
         seen.setdefault(key, problem)
     return list(seen.values())
 
@@ -241,29 +280,65 @@ def _section(location: Sequence[Any]) -> type[BaseModel]:
 
 def _options(annotation: Any) -> list[Any]:
     arguments = getattr(annotation, "__args__", ())
-    return [annotation, *(option for argument in arguments for option in _options(argument))] if arguments else [annotation]
+    return (
+        [annotation, *(option for argument in arguments for option in _options(argument))]
+        if arguments
+        else [annotation]
+    )
 
 
 def _contradictions(fields: ScenarioFields, document: Document) -> list[Problem]:
     problems = []
     fleet, training = fields.fleet, fields.training
-    if fleet is not None and fleet.accelerators is not None and (fleet.accelerator is not None or fleet.count is not None):
+    if (
+        fleet is not None
+        and fleet.accelerators is not None
+        and (fleet.accelerator is not None or fleet.count is not None)
+    ):
         problems.append(
-            Problem(message="give either one accelerator and count, or a list of accelerators", location=document.place("fleet.accelerators"), path="fleet")
+            Problem(
+                message="give either one accelerator and count, or a list of accelerators",
+                location=document.place("fleet.accelerators"),
+                path="fleet",
+            )
         )
     if fleet is not None and fleet.accelerators is not None:
         if not fleet.accelerators:
-            problems.append(Problem(message="the list of accelerators is empty", location=document.place("fleet.accelerators"), path="fleet.accelerators"))
+            problems.append(
+                Problem(
+                    message="the list of accelerators is empty",
+                    location=document.place("fleet.accelerators"),
+                    path="fleet.accelerators",
+                )
+            )
         elif len(fleet.accelerators) > 1:
             problems += [
-                Problem(message="a mixed fleet needs the count of each kind", location=document.place(f"fleet.accelerators.{i}"), path=f"fleet.accelerators.{i}.count")
+                Problem(
+                    message="a mixed fleet needs the count of each kind",
+                    location=document.place(f"fleet.accelerators.{i}"),
+                    path=f"fleet.accelerators.{i}.count",
+                )
                 for i, item in enumerate(fleet.accelerators)
                 if item.count is None
             ]
     if training is not None and training.tokens is not None and training.compute is not None:
-        problems.append(Problem(message="give tokens or compute, not both", location=document.place("training.compute"), path="training.compute"))
-    if training is not None and training.input is not None and (training.input.sample_bytes is None) != (training.input.tokens_per_sample is None):
         problems.append(
-            Problem(message="data ingest needs both sample_bytes and tokens_per_sample", location=document.place("training.input"), path="training.input")
+            Problem(
+                message="give tokens or compute, not both",
+                location=document.place("training.compute"),
+                path="training.compute",
+            )
+        )
+    if (
+        training is not None
+        and training.input is not None
+        and (training.input.sample_bytes is None) != (training.input.tokens_per_sample is None)
+    ):
+        problems.append(
+            Problem(
+                message="data ingest needs both sample_bytes and tokens_per_sample",
+                location=document.place("training.input"),
+                path="training.input",
+            )
         )
     return problems

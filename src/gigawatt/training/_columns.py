@@ -18,8 +18,9 @@ Integers = NDArray[np.int64]
 class Columns:
     """Parallel strategies, every array (C,).
 
-    Ranks are numbered tensor first, then context, data, pipeline; experts fold over tensor, context and data ranks. `recompute` is model.Recompute,
-    `zero_stage` 0 to 3 (3 shards the weights as FSDP does), `sequence_parallel` 0 or 1.
+    Ranks are numbered tensor first, then context, data, pipeline; experts fold over tensor, context and data ranks.
+    `recompute` is model.Recompute, `zero_stage` 0 to 3 (3 shards the weights as FSDP does), `sequence_parallel` 0 or
+    1.
     """
 
     tensor_parallel: Integers
@@ -36,7 +37,9 @@ class Columns:
 
     @classmethod
     def of(cls, **values: object) -> Columns:
-        """Return columns of given scalars and arrays, broadcast; what is not given is 1 (recompute and zero_stage 0)."""
+        """Return columns of given scalars and arrays, broadcast; what is not given is 1 (recompute and zero_stage
+        0).
+        """
         names = [item.name for item in fields(cls)]
         unknown = set(values) - set(names)
         if unknown:

@@ -12,7 +12,9 @@ from gigawatt.evidence import Sourced
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constants:
-    """Overlap shares, jitter, overheads and reserves of a training step; meaning and source stand in data/constants.csv."""
+    """Overlap shares, jitter, overheads and reserves of a training step; meaning and source stand in
+    data/constants.csv.
+    """
 
     data_parallel_overlap: float
     pipeline_send_overlap: float
@@ -32,7 +34,9 @@ def constant_facts() -> Mapping[str, Sourced]:
 
 
 def constants(values: Mapping[str, float] | None = None) -> Constants:
-    """Return the constants, with `values` in place of the packaged ones. Raises KeyError for a name that is none of them."""
+    """Return the constants, with `values` in place of the packaged ones. Raises KeyError for a name that is none of
+    them.
+    """
     chosen = {key: fact.best for key, fact in constant_facts().items()}
     for key, value in (values or {}).items():
         if key not in chosen:

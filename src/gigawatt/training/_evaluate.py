@@ -13,8 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gigawatt.hardware import collective_seconds
-from gigawatt.model import FlopConvention, Recompute, flop_per_token, layer_parameters, parameters, training_flop_per_token
+from gigawatt.hardware import Collective, collective_seconds
+from gigawatt.model import (
+    FlopConvention,
+    Recompute,
+    flop_per_token,
+    layer_parameters,
+    parameters,
+    training_flop_per_token,
+)
 from gigawatt.training._columns import Columns
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._layers import LayerCosts, LayerTable
@@ -39,10 +46,22 @@ REJECTIONS = (
 OUT_OF_MEMORY = len(REJECTIONS) - 1
 
 STEP_PARTS = (
-    "matrix products", "attention", "vector operations", "recompute", "host gaps", "tensor-parallel communication",
-    "context-parallel communication", "expert-parallel communication", "pipeline sends", "pipeline bubble", "batch remainder",
-    "data-parallel communication", "optimizer", "stragglers", "step overhead",
-)  # fmt: skip
+    "matrix products",
+    "attention",
+    "vector operations",
+    "recompute",
+    "host gaps",
+    "tensor-parallel communication",
+    "context-parallel communication",
+    "expert-parallel communication",
+    "pipeline sends",
+    "pipeline bubble",
+    "batch remainder",
+    "data-parallel communication",
+    "optimizer",
+    "stragglers",
+    "step overhead",
+)
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "reserve")
 
 
@@ -50,8 +69,9 @@ MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "r
 class StepColumns:
     """What each strategy does, every array (C,).
 
-    `step_parts` sum to `step_s`, `memory_parts` to `memory_bytes` (of the stage that needs most; `memory_stage` is its index). `rejection` indexes REJECTIONS; 0
-    is a strategy that can run. Rejected strategies have their numbers all the same. `mfu` and `hfu` count causal attention.
+    `step_parts` sum to `step_s`, `memory_parts` to `memory_bytes` (of the stage that needs most; `memory_stage` is
+    its index). `rejection` indexes REJECTIONS; 0 is a strategy that can run. Rejected strategies have their numbers
+    all the same. `mfu` and `hfu` count causal attention.
     """
 
     step_s: Array
@@ -69,7 +89,9 @@ class StepColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stages:
-    """The distinct stages of each strategy's pipeline: layers per group (C, K, G), ends and stage index (C, K), validity (C, K)."""
+    """The distinct stages of each strategy's pipeline: layers per group (C, K, G), ends and stage index (C, K),
+    validity (C, K).
+    """
 
     layers: Array
     first: Array
@@ -146,13 +168,19 @@ class Evaluator:
             layers[row, :n], exists[row, :n] = counts, True
             ends[0, row, :n], ends[1, row, :n], ends[2, row, :n] = first, last, index
         return _Stages(
-            layers=layers[inverse], first=ends[0][inverse], last=ends[1][inverse], index=ends[2][inverse], exists=exists[inverse]
+            layers=layers[inverse],
+            first=ends[0][inverse],
+            last=ends[1][inverse],
+            index=ends[2][inverse],
+            exists=exists[inverse],
         )
 
     # memory --------------------------------------------------------------------------------------------------------
 
     def _stage_parameters(self, c: Columns, stages: _Stages) -> tuple[Array, Array]:
-        """Return parameters per rank and stage, (C, K): those that data parallelism replicates, and those of experts."""
+        """Return parameters per rank and stage, (C, K): those that data parallelism replicates, and those of
+        experts.
+        """
         t = c.tensor_parallel[:, None].astype(np.float64)
         model = self.job.model
         dense = stages.layers @ self.split / t + stages.layers @ self.whole
@@ -171,7 +199,13 @@ class Evaluator:
         return dense, np.maximum(fold / (c.expert_parallel * c.expert_tensor_parallel), 1.0)
 
     def _memory(
-        self, c: Columns, costs: LayerCosts, at: NDArray[np.int64], stages: _Stages, held: tuple[Array, Array], rounds: Array
+        self,
+        c: Columns,
+        costs: LayerCosts,
+        at: NDArray[np.int64],
+        stages: _Stages,
+        held: tuple[Array, Array],
+        rounds: Array,
     ) -> tuple[Array, dict[str, Array], NDArray[np.int64]]:
         dense, experts = held
         dense_shards, expert_shards = (shards[:, None] for shards in self._shards(c))
@@ -181,7 +215,9 @@ class Evaluator:
             sharded = dense / dense_shards + experts / expert_shards
             return bytes_each * np.where(zero >= from_stage, sharded, dense + experts)
 
-        gathered = np.where(zero >= 3, 4.0 * (dense + experts) / np.maximum(stages.layers.sum(axis=-1), 1.0), 0.0)  # two layers in 16 bit
+        gathered = np.where(
+            zero >= 3, 4.0 * (dense + experts) / np.maximum(stages.layers.sum(axis=-1), 1.0), 0.0
+        )  # two layers in 16 bit
         kept = self._kept_activations(c, costs, at)  # (C, G)
         working = np.where(c.recompute == Recompute.FULL, costs.activation_none[:, at].max(axis=0), 0.0)
         flight = micro_batches_in_flight(
@@ -199,7 +235,11 @@ class Evaluator:
         total = np.where(stages.exists, sum(parts.values(), np.zeros(())), -np.inf)
         worst = total.argmax(axis=1)
         rows = np.arange(len(c))
-        return total[rows, worst], {name: part[rows, worst] for name, part in parts.items()}, stages.index[rows, worst].astype(np.int64)
+        return (
+            total[rows, worst],
+            {name: part[rows, worst] for name, part in parts.items()},
+            stages.index[rows, worst].astype(np.int64),
+        )
 
     @staticmethod
     def _kept_activations(c: Columns, costs: LayerCosts, at: NDArray[np.int64]) -> Array:
@@ -233,7 +273,13 @@ class Evaluator:
         }
 
     def _step(
-        self, c: Columns, costs: LayerCosts, at: NDArray[np.int64], stages: _Stages, held: tuple[Array, Array], rounds: Array
+        self,
+        c: Columns,
+        costs: LayerCosts,
+        at: NDArray[np.int64],
+        stages: _Stages,
+        held: tuple[Array, Array],
+        rounds: Array,
     ) -> tuple[dict[str, Array], NDArray[np.int64]]:
         job, k = self.job, self.job.constants
         parts = self._layer_parts(c, costs, at)
@@ -254,8 +300,12 @@ class Evaluator:
         result = {name: part * exact for name, part in result.items()}
         result["pipeline bubble"] = micro * (c.pipeline_parallel - 1) / c.virtual_stages
         result["batch remainder"] = micro * np.maximum(rounds - exact, 0.0)
-        forward = np.einsum("cg,gc->c", layers, (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at])
-        backward = np.einsum("cg,gc->c", layers, (costs.matmul_backward + costs.attention_backward + costs.vector_backward)[:, at])
+        forward = np.einsum(
+            "cg,gc->c", layers, (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]
+        )
+        backward = np.einsum(
+            "cg,gc->c", layers, (costs.matmul_backward + costs.attention_backward + costs.vector_backward)[:, at]
+        )
         owned = held[0][rows, pace], held[1][rows, pace]
         result["data-parallel communication"] = self._data_parallel(c, owned, forward, backward, rounds)
         dense_shards, expert_shards = self._shards(c)
@@ -270,17 +320,19 @@ class Evaluator:
     def _data_parallel(
         self, c: Columns, owned: tuple[Array, Array], forward: Array, backward: Array, rounds: Array
     ) -> Array:
-        """Return exposed seconds of gradient reduction and weight gathering per step (arXiv 1910.02054; docs/science.md 4.1-4.3, 4.9)."""
+        """Return exposed seconds of gradient reduction and weight gathering per step (arXiv 1910.02054;
+        docs/science.md 4.1-4.3, 4.9).
+        """
         job = self.job
         dense_size, expert_size = self._shards(c)
         stride = c.tensor_parallel
         expert_stride = c.expert_parallel * c.expert_tensor_parallel
 
-        def exchange(kind: str, bytes_each: float) -> Array:
-            dense = collective_seconds(job.fabric, kind, owned[0] * bytes_each, dense_size, stride)  # type: ignore[arg-type]
+        def exchange(kind: Collective, bytes_each: float) -> Array:
+            dense = collective_seconds(job.fabric, kind, owned[0] * bytes_each, dense_size, stride)
             if not owned[1].any():
                 return dense
-            return dense + collective_seconds(job.fabric, kind, owned[1] * bytes_each, expert_size, expert_stride)  # type: ignore[arg-type]
+            return dense + collective_seconds(job.fabric, kind, owned[1] * bytes_each, expert_size, expert_stride)
 
         gather = exchange("all_gather", 2.0)
         scatter = gather * (job.precision.gradient_bytes / 2.0)
@@ -315,10 +367,18 @@ class Evaluator:
         hfu = mfu * np.where(c.recompute == Recompute.FULL, 1.0 + forward_share * self._layer_share(), 1.0)
         traffic = costs.network_bytes[:, at].T * rounds[:, None] * stages.layers.max(axis=1)
         return StepColumns(
-            step_s=np.asarray(step), step_parts=parts, memory_bytes=memory, memory_parts=memory_parts, memory_stage=worst,
-            micro_batches=rounds, rejection=rejection, tokens_per_s=np.asarray(job.tokens_per_step / step), mfu=np.asarray(mfu),
-            hfu=np.asarray(hfu), network_bytes=np.asarray(traffic.sum(axis=1) + 2 * job.precision.gradient_bytes * held[0].max(axis=1)),
-        )  # fmt: skip
+            step_s=np.asarray(step),
+            step_parts=parts,
+            memory_bytes=memory,
+            memory_parts=memory_parts,
+            memory_stage=worst,
+            micro_batches=rounds,
+            rejection=rejection,
+            tokens_per_s=np.asarray(job.tokens_per_step / step),
+            mfu=np.asarray(mfu),
+            hfu=np.asarray(hfu),
+            network_bytes=np.asarray(traffic.sum(axis=1) + 2 * job.precision.gradient_bytes * held[0].max(axis=1)),
+        )
 
     def _layer_share(self) -> float:
         """Return the share of forward FLOPs that is in layers (what full recompute does again)."""
@@ -332,7 +392,8 @@ def _reference_peak(job: TrainingJob) -> float:
 
 
 def expected_maximum(ranks: object) -> Array:
-    """Return E[max] of n standard normal jitters: sqrt(2 ln n) - (ln ln n + ln 4 pi) / (2 sqrt(2 ln n)) (docs/science.md 7.1).
+    """Return E[max] of n standard normal jitters: sqrt(2 ln n) - (ln ln n + ln 4 pi) / (2 sqrt(2 ln n))
+    (docs/science.md 7.1).
 
     3.86 for 16,384 ranks, 4.77 for a million; 0 for one.
     """

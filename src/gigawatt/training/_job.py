@@ -13,9 +13,10 @@ from gigawatt.training._constants import Constants, constants
 class TrainingJob:
     """A model to train on up to `accelerators` equal chips of one fabric.
 
-    `global_batch` counts sequences per step, `sequence` tokens per sequence. `optimizer_bytes_per_parameter` is the state beside weights and gradients (Adam with
-    fp32 master weights: 12, arXiv 1910.02054). `model_error` is measured over predicted step time, 1 unless the uncertainty of the model itself is
-    propagated. Raises ValueError unless all counts are at least one.
+    `global_batch` counts sequences per step, `sequence` tokens per sequence. `optimizer_bytes_per_parameter` is the
+    state beside weights and gradients (Adam with fp32 master weights: 12, arXiv 1910.02054). `model_error` is
+    measured over predicted step time, 1 unless the uncertainty of the model itself is propagated. Raises ValueError
+    unless all counts are at least one.
     """
 
     model: Transformer
@@ -31,7 +32,9 @@ class TrainingJob:
 
     def __post_init__(self) -> None:
         if min(self.accelerators, self.global_batch, self.sequence) < 1:
-            raise ValueError("a training job needs at least one accelerator, one sequence per step and one token per sequence")
+            raise ValueError(
+                "a training job needs at least one accelerator, one sequence per step and one token per sequence"
+            )
 
     @property
     def tokens_per_step(self) -> int:

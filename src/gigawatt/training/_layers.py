@@ -1,7 +1,8 @@
 """Times and bytes of one layer under one sharding: the part of a step that few decisions determine.
 
-A search visits a million strategies but only some hundred combinations of (tensor, context, expert, expert-tensor parallel, micro-batch, sequence
-parallel). They are computed once per job and gathered by index. Shapes: G groups of equal layers, U distinct shardings.
+A search visits a million strategies but only some hundred combinations of (tensor, context, expert, expert-tensor
+parallel, micro-batch, sequence parallel). They are computed once per job and gathered by index. Shapes: G groups of
+equal layers, U distinct shardings.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gigawatt.model import (
     DTYPE_BYTES,
     Layer,
     Operation,
+    Phase,
     Recompute,
     Sharding,
     activation_bytes,
@@ -30,7 +32,14 @@ from gigawatt.training._job import TrainingJob
 Array = NDArray[np.float64]
 # What selective recompute does again in the backward pass.
 CHEAP = ("attention.norm", "mlp.norm", "mlp.activation", "experts.activation", "shared.activation")
-_KEY_BITS = (("tensor_parallel", 12), ("context_parallel", 10), ("expert_parallel", 14), ("expert_tensor_parallel", 8), ("micro_batch", 16))
+PASSES: tuple[Phase, ...] = ("forward", "backward")
+_KEY_BITS = (
+    ("tensor_parallel", 12),
+    ("context_parallel", 10),
+    ("expert_parallel", 14),
+    ("expert_tensor_parallel", 8),
+    ("micro_batch", 16),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,10 @@ class LayerCosts:
     def concatenate(cls, first: LayerCosts, second: LayerCosts) -> LayerCosts:
         """Return both tables, the columns of `second` after those of `first`."""
         return cls(
-            **{item.name: np.concatenate([getattr(first, item.name), getattr(second, item.name)], axis=-1) for item in fields(cls)}
+            **{
+                item.name: np.concatenate([getattr(first, item.name), getattr(second, item.name)], axis=-1)
+                for item in fields(cls)
+            }
         )
 
 
@@ -95,16 +107,19 @@ class LayerTable:
 
     def _compute(self, columns: Columns) -> LayerCosts:
         shard = Sharding.of(
-            columns.tensor_parallel, columns.context_parallel, columns.expert_parallel, columns.expert_tensor_parallel,
+            columns.tensor_parallel,
+            columns.context_parallel,
+            columns.expert_parallel,
+            columns.expert_tensor_parallel,
             columns.sequence_parallel,
-        )  # fmt: skip
+        )
         rows = len(columns)
         parts = [self._layer(layer, columns, shard) for layer, _ in self.groups]
         stacked = {name: np.stack([np.broadcast_to(part[name], (rows,)) for part in parts]) for name in parts[0]}
         ends = {
             f"{name}_{phase}": self._end_seconds(name, phase, columns, shard)
             for name in ("embedding", "head")
-            for phase in ("forward", "backward")
+            for phase in PASSES
         }
         tokens = columns.micro_batch * self.job.sequence / columns.context_parallel
         logits = logits_bytes(self.job.model, batch=columns.micro_batch, sequence=self.job.sequence, sharding=shard)
@@ -113,26 +128,39 @@ class LayerTable:
 
     def _seconds(self, operation: Operation) -> Array:
         seconds = operation_seconds(
-            self.job.chip, family=operation.family, dtype=operation.dtype, flop=operation.flop, bytes_moved=operation.bytes_moved
+            self.job.chip,
+            family=operation.family,
+            dtype=operation.dtype,
+            flop=operation.flop,
+            bytes_moved=operation.bytes_moved,
         )
         return seconds * self.job.constants.expert_imbalance if operation.family == "grouped_matmul" else seconds
 
-    def _end_seconds(self, name: str, phase: str, columns: Columns, shard: Sharding) -> Array:
+    def _end_seconds(self, name: str, phase: Phase, columns: Columns, shard: Sharding) -> Array:
         make = embedding_operations if name == "embedding" else head_operations
         operations = make(
-            self.job.model, phase=phase, batch=columns.micro_batch, sequence=self.job.sequence,  # type: ignore[arg-type]
-            sharding=shard, precision=self.job.precision,
-        )  # fmt: skip
+            self.job.model,
+            phase=phase,
+            batch=columns.micro_batch,
+            sequence=self.job.sequence,
+            sharding=shard,
+            precision=self.job.precision,
+        )
         return np.broadcast_to(sum((self._seconds(op) for op in operations), np.zeros(())), (len(columns),))
 
     def _layer(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
         costs: dict[str, Array] = {"cheap_forward": np.zeros(()), "forward_flop": np.zeros(())}
-        for phase in ("forward", "backward"):
+        for phase in PASSES:
             sums = {family: np.zeros(()) for family in ("matmul", "attention", "vector")}
             for operation in layer_operations(
-                self.job.model, layer, phase=phase, batch=columns.micro_batch, sequence=self.job.sequence,  # type: ignore[arg-type]
-                sharding=shard, precision=self.job.precision,
-            ):  # fmt: skip
+                self.job.model,
+                layer,
+                phase=phase,
+                batch=columns.micro_batch,
+                sequence=self.job.sequence,
+                sharding=shard,
+                precision=self.job.precision,
+            ):
                 seconds = self._seconds(operation)
                 family = "matmul" if operation.family == "grouped_matmul" else operation.family
                 sums[family] = sums[family] + seconds
@@ -146,14 +174,21 @@ class LayerTable:
     def _activations(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
         return {
             f"activation_{mode.name.lower()}": activation_bytes(
-                self.job.model, layer, batch=columns.micro_batch, sequence=self.job.sequence, sharding=shard,
-                recompute=np.full(len(columns), int(mode)), precision=self.job.precision,
+                self.job.model,
+                layer,
+                batch=columns.micro_batch,
+                sequence=self.job.sequence,
+                sharding=shard,
+                recompute=np.full(len(columns), int(mode)),
+                precision=self.job.precision,
             )
             for mode in Recompute
-        }  # fmt: skip
+        }
 
     def _traffic(self, layer: Layer, columns: Columns, shard: Sharding, costs: dict[str, Array]) -> dict[str, Array]:
-        """Return exposed seconds of the exchanges of one layer per pass, and the bytes one rank sends (docs/science.md 4.4-4.7)."""
+        """Return exposed seconds of the exchanges of one layer per pass, and the bytes one rank sends
+        (docs/science.md 4.4-4.7).
+        """
         job, t, c = self.job, shard.tensor_parallel, shard.context_parallel
         tokens = columns.micro_batch * job.sequence / c
         e = DTYPE_BYTES[job.precision.vector]
@@ -163,7 +198,11 @@ class LayerTable:
         sent = reductions * 2 * (t - 1) / t * buffer
 
         attention = layer.attention
-        cached = attention.cached_width if attention.kv_lora_rank else 2 * np.maximum(attention.kv_heads / t, 1.0) * attention.head_dim
+        cached = (
+            attention.cached_width
+            if attention.kv_lora_rank
+            else 2 * np.maximum(attention.kv_heads / t, 1.0) * attention.head_dim
+        )
         keys = columns.micro_batch * job.sequence * cached * e
         exchange = collective_seconds(job.fabric, "all_gather", keys, c, t)
         hidden = job.constants.context_parallel_overlap

@@ -1,7 +1,7 @@
 """Pipeline schedules: bubbles, micro-batches in flight, and which layers a stage holds (docs/science.md 5).
 
-m micro-batches, p stages, v virtual stages per device. F, B, W are times of forward, backward and weight gradient. Mind that the zero-bubble papers call the
-input gradient alone B, the DualPipe table the whole backward pass.
+m micro-batches, p stages, v virtual stages per device. F, B, W are times of forward, backward and weight gradient.
+Mind that the zero-bubble papers call the input gradient alone B, the DualPipe table the whole backward pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ Array = NDArray[np.float64]
 
 
 def bubble_fraction(micro_batches: object, stages: object, virtual_stages: object = 1) -> Array:
-    """Return the share of the step in which a device of a 1F1B or interleaved pipeline idles: b / (1 + b), b = (p-1)/(v*m).
+    """Return the share of the step in which a device of a 1F1B or interleaved pipeline idles: b / (1 + b), b =
+    (p-1)/(v*m).
 
     arXiv 2104.04473, 2.2. p=16, m=64: 19.0 %; with v=4: 5.54 %.
     """
@@ -40,7 +41,9 @@ def bubble_zero_bubble_1p(stages: int, forward: float, backward: float, weight: 
 
 
 def bubble_dualpipe(stages: int, forward_and_backward: float, backward: float, weight: float) -> float:
-    """Return (p/2-1)(F&B+B-3W); F&B is a forward and a backward that overlap (deepseek-ai/DualPipe, arXiv 2412.19437)."""
+    """Return (p/2-1)(F&B+B-3W); F&B is a forward and a backward that overlap (deepseek-ai/DualPipe, arXiv
+    2412.19437).
+    """
     return (stages / 2 - 1) * (forward_and_backward + backward - 3 * weight)
 
 
@@ -54,9 +57,11 @@ def zero_bubble_share(schedule: str, micro_batches: int, stages: int) -> float:
 
 
 def micro_batches_in_flight(stage: object, stages: object, virtual_stages: object, micro_batches: object) -> Array:
-    """Return how many micro-batches' activations of its layers a stage holds at once (may be fractional when interleaved).
+    """Return how many micro-batches' activations of its layers a stage holds at once (may be fractional when
+    interleaved).
 
-    1F1B: min(m, p - i). Interleaved: min(m*v, 2(p-i-1) + (v-1)p + 1)/v, which is p(1 + (p-1)/(pv)) on the first stage (arXiv 2205.05198).
+    1F1B: min(m, p - i). Interleaved: min(m*v, 2(p-i-1) + (v-1)p + 1)/v, which is p(1 + (p-1)/(pv)) on the first stage
+    (arXiv 2205.05198).
     """
     i, p, v, m = (np.asarray(value, dtype=np.float64) for value in (stage, stages, virtual_stages, micro_batches))
     warm = np.where(v > 1, 2 * (p - i - 1) + (v - 1) * p + 1, p - i)
@@ -67,9 +72,9 @@ def micro_batches_in_flight(stage: object, stages: object, virtual_stages: objec
 def stage_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int) -> NDArray[np.int64]:
     """Return how many layers of each group a stage holds, (p, G).
 
-    `layer_groups` names the group of each layer in order. Layers are cut into p*v chunks as evenly as possible, the smaller ones at both ends, where
-    embedding and head are; chunk j belongs to stage j mod p. Embedding and head may be chunks of their own, so there may be two chunks more than layers; raises
-    ValueError beyond that.
+    `layer_groups` names the group of each layer in order. Layers are cut into p*v chunks as evenly as possible, the
+    smaller ones at both ends, where embedding and head are; chunk j belongs to stage j mod p. Embedding and head may
+    be chunks of their own, so there may be two chunks more than layers; raises ValueError beyond that.
     """
     chunks, layers = stages * virtual_stages, len(layer_groups)
     if chunks > layers + 2:

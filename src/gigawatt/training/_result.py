@@ -1,4 +1,6 @@
-"""Training on a given fleet: the best (or a given) strategy, why its step takes as long as it does, and what it rests on."""
+"""Training on a given fleet: the best (or a given) strategy, why its step takes as long as it does, and what it rests
+on.
+"""
 
 from __future__ import annotations
 
@@ -44,25 +46,31 @@ class TrainingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
-            "strategy": dict(self.strategy), "step": self.step.to_dict(), "memory": self.memory.to_dict(),
+            "strategy": dict(self.strategy),
+            "step": self.step.to_dict(),
+            "memory": self.memory.to_dict(),
             "outputs": {path: output.to_dict() for path, output in self.outputs.items()},
-            "alternatives": [dict(row) for row in self.alternatives], "warnings": list(self.warnings),
-        }  # fmt: skip
+            "alternatives": [dict(row) for row in self.alternatives],
+            "warnings": list(self.warnings),
+        }
 
     def to_frame(self) -> Any:
         """Return the strategy and its alternatives as a pandas DataFrame. Needs pandas."""
         import pandas as pd
 
-        return pd.DataFrame([{**self.strategy, "step_s": self.step_s, "memory_bytes": self.memory_bytes}, *self.alternatives])
+        return pd.DataFrame(
+            [{**self.strategy, "step_s": self.step_s, "memory_bytes": self.memory_bytes}, *self.alternatives]
+        )
 
 
 def train(
     job: TrainingJob, columns: Columns | None = None, pins: Mapping[str, int] | None = None, keep: int = 8
 ) -> TrainingResult:
-    """Return the step of the strategy in `columns` (length 1), or of the best strategy that a search with `pins` finds.
+    """Return the step of the strategy in `columns` (length 1), or of the best strategy that a search with `pins`
+    finds.
 
-    Raises InfeasibleError where no strategy fits, naming what binds, the nearest miss and a change that would help; InputError where
-    `columns` breaks a rule.
+    Raises InfeasibleError where no strategy fits, naming what binds, the nearest miss and a change that would help;
+    InputError where `columns` breaks a rule.
     """
     evaluator = Evaluator(job)
     found: SearchResult | None = None
@@ -73,19 +81,33 @@ def train(
         columns = found.best
     step = evaluator.evaluate(columns)
     if step.rejection[0]:
-        raise InputError(Problem(message=f"this strategy cannot run: it {REJECTIONS[step.rejection[0]]}", path="strategy", found=str(columns.row(0))))
+        raise InputError(
+            Problem(
+                message=f"this strategy cannot run: it {REJECTIONS[step.rejection[0]]}",
+                path="strategy",
+                found=str(columns.row(0)),
+            )
+        )
     alternatives: list[Mapping[str, Any]] = []
     if found is not None and found.alternatives is not None and len(found.alternatives):
         other = evaluator.evaluate(found.alternatives)
         alternatives = [
-            {**found.alternatives.row(row), "step_time": float(other.step_s[row]), "memory": float(other.memory_bytes[row])}
+            {
+                **found.alternatives.row(row),
+                "step_time": float(other.step_s[row]),
+                "memory": float(other.memory_bytes[row]),
+            }
             for row in range(len(found.alternatives))
         ]
     return _result(job, columns, step, tuple(alternatives), found)
 
 
 def _result(
-    job: TrainingJob, columns: Columns, step: StepColumns, alternatives: tuple[Mapping[str, Any], ...], found: SearchResult | None
+    job: TrainingJob,
+    columns: Columns,
+    step: StepColumns,
+    alternatives: tuple[Mapping[str, Any], ...],
+    found: SearchResult | None,
 ) -> TrainingResult:
     parts = {name: float(values[0]) for name, values in step.step_parts.items() if values[0] > 0}
     memory = {name: float(values[0]) for name, values in step.memory_parts.items() if values[0] > 0}
@@ -120,15 +142,21 @@ def _warnings(job: TrainingJob, step: StepColumns) -> tuple[str, ...]:
         )
     headroom = 1 - float(step.memory_bytes[0]) / job.chip.memory_bytes
     if headroom < 0.05:
-        notes.append(f"only {headroom:.0%} of the memory is left over; a measured peak can be higher than this estimate")
+        notes.append(
+            f"only {headroom:.0%} of the memory is left over; a measured peak can be higher than this estimate"
+        )
     return tuple(notes)
 
 
 def _timeline(columns: Columns, parts: Mapping[str, float], step: StepColumns) -> Timeline:
-    """Return the phases of a step on the first and the last stage of the pipeline: warm-up, steady state, cool-down, the rest."""
+    """Return the phases of a step on the first and the last stage of the pipeline: warm-up, steady state, cool-down,
+    the rest.
+    """
     stages = int(columns.pipeline_parallel[0])
     bubble = parts.get("pipeline bubble", 0.0)
-    tail = [name for name in ("data-parallel communication", "optimizer", "stragglers", "step overhead") if parts.get(name)]
+    tail = [
+        name for name in ("data-parallel communication", "optimizer", "stragglers", "step overhead") if parts.get(name)
+    ]
     steady = sum(parts.values()) - bubble - sum(parts[name] for name in tail)
     rows: list[tuple[str, str, float, float]] = []
     for lane, lead in (("first stage", 0.0), ("last stage", 1 / 3)) if stages > 1 else (("all stages", 0.0),):
@@ -149,17 +177,32 @@ def _timeline(columns: Columns, parts: Mapping[str, float], step: StepColumns) -
 
 _PART_INPUTS = {
     "matrix products": (
-        "{chip}.flop_per_s.{linear}", "{chip}.kernel.matmul.{linear}", "{chip}.memory_bytes_per_s", "training.model_error",
+        "{chip}.flop_per_s.{linear}",
+        "{chip}.kernel.matmul.{linear}",
+        "{chip}.memory_bytes_per_s",
+        "training.model_error",
     ),
     "attention": ("{chip}.flop_per_s.{attention}", "{chip}.kernel.attention.*"),
     "vector operations": ("{chip}.memory_bytes_per_s", "{chip}.kernel.vector.*"),
     "recompute": ("{chip}.flop_per_s.{linear}", "{chip}.kernel.matmul.{linear}", "{chip}.memory_bytes_per_s"),
     "host gaps": ("training.host_per_layer_s",),
     "tensor-parallel communication": ("{chip}.scale_up_bytes_per_s", "network.scale_up_efficiency"),
-    "context-parallel communication": ("{chip}.scale_up_bytes_per_s", "{chip}.scale_out_bytes_per_s", "training.context_parallel_overlap"),
-    "expert-parallel communication": ("{chip}.scale_up_bytes_per_s", "{chip}.scale_out_bytes_per_s", "training.expert_imbalance"),
+    "context-parallel communication": (
+        "{chip}.scale_up_bytes_per_s",
+        "{chip}.scale_out_bytes_per_s",
+        "training.context_parallel_overlap",
+    ),
+    "expert-parallel communication": (
+        "{chip}.scale_up_bytes_per_s",
+        "{chip}.scale_out_bytes_per_s",
+        "training.expert_imbalance",
+    ),
     "pipeline sends": ("{chip}.scale_out_bytes_per_s", "training.pipeline_send_overlap"),
-    "data-parallel communication": ("{chip}.scale_out_bytes_per_s", "network.scale_out_efficiency", "training.data_parallel_overlap"),
+    "data-parallel communication": (
+        "{chip}.scale_out_bytes_per_s",
+        "network.scale_out_efficiency",
+        "training.data_parallel_overlap",
+    ),
     "optimizer": ("{chip}.memory_bytes_per_s", "training.optimizer_traffic_bytes"),
     "stragglers": ("training.straggler_sigma",),
     "step overhead": ("training.step_overhead_s",),
@@ -191,7 +234,11 @@ def _outputs(
     job: TrainingJob, columns: Columns, step: StepColumns, parts: Mapping[str, float], memory: Mapping[str, float]
 ) -> dict[str, Output]:
     known = {f"accelerator.{job.chip.name}.{path}" for path in job.chip.inputs} | set(job.fabric.inputs)
-    names = {"chip": f"accelerator.{job.chip.name}", "linear": job.precision.linear, "attention": job.precision.attention}
+    names = {
+        "chip": f"accelerator.{job.chip.name}",
+        "linear": job.precision.linear,
+        "attention": job.precision.attention,
+    }
     outputs: dict[str, Output] = {}
     for part, seconds in parts.items():
         inputs = {}
@@ -210,72 +257,112 @@ def _outputs(
     )
     for part, held in memory.items():
         outputs[f"training.memory.{_slug(part)}"] = Output(
-            label=f"{part} of the stage that needs most memory", value=held, unit="B", method="bytes per accelerator under this strategy"
+            label=f"{part} of the stage that needs most memory",
+            value=held,
+            unit="B",
+            method="bytes per accelerator under this strategy",
         )
     held_symbols = {_slug(part): f"training.memory.{_slug(part)}" for part in memory}
     outputs["training.memory"] = Output(
-        label="memory per accelerator", value=math.fsum(memory.values()), unit="B", formula=" + ".join(held_symbols), inputs=held_symbols
+        label="memory per accelerator",
+        value=math.fsum(memory.values()),
+        unit="B",
+        formula=" + ".join(held_symbols),
+        inputs=held_symbols,
     )
     peak_path = f"accelerator.{job.chip.name}.flop_per_s.{'bf16' if 'bf16' in job.chip.flop_per_s else 'fp16'}"
-    evaluator_flop = mfu_of(job, 1.0, 1, FlopConvention.CAUSAL) * job.chip.flop_per_s[peak_path.rpartition(".")[2]] / job.tokens_per_step
+    evaluator_flop = (
+        mfu_of(job, 1.0, 1, FlopConvention.CAUSAL)
+        * job.chip.flop_per_s[peak_path.rpartition(".")[2]]
+        / job.tokens_per_step
+    )
     used = int(columns.accelerators[0])
     outputs |= {
         "training.tokens_per_step": Output(
-            label="tokens per step", value=float(job.tokens_per_step), unit="token", formula="global_batch * sequence",
+            label="tokens per step",
+            value=float(job.tokens_per_step),
+            unit="token",
+            formula="global_batch * sequence",
             inputs={"global_batch": "training.global_batch", "sequence": "training.sequence_length"},
         ),
         "training.tokens_per_s": Output(
-            label="training rate", value=job.tokens_per_step / float(step.step_s[0]), unit="token/s", formula="tokens / step",
+            label="training rate",
+            value=job.tokens_per_step / float(step.step_s[0]),
+            unit="token/s",
+            formula="tokens / step",
             inputs={"tokens": "training.tokens_per_step", "step": "training.step_time"},
         ),
         "training.accelerators_used": Output(
-            label="accelerators in the job", value=float(used), unit="",
-            method="tensor x context x pipeline x data parallel of the chosen strategy", inputs={"powered": "fleet.powered"},
+            label="accelerators in the job",
+            value=float(used),
+            unit="",
+            method="tensor x context x pipeline x data parallel of the chosen strategy",
+            inputs={"powered": "fleet.powered"},
         ),
         "training.tokens_per_s_per_accelerator": Output(
-            label="training rate per accelerator", value=job.tokens_per_step / float(step.step_s[0]) / used, unit="token/s",
-            formula="rate / accelerators", inputs={"rate": "training.tokens_per_s", "accelerators": "training.accelerators_used"},
+            label="training rate per accelerator",
+            value=job.tokens_per_step / float(step.step_s[0]) / used,
+            unit="token/s",
+            formula="rate / accelerators",
+            inputs={"rate": "training.tokens_per_s", "accelerators": "training.accelerators_used"},
         ),
         "training.flop_per_token": Output(
-            label="model FLOPs per trained token", value=evaluator_flop, unit="FLOP/token",
+            label="model FLOPs per trained token",
+            value=evaluator_flop,
+            unit="FLOP/token",
             method=f"3 x forward: 2 per matrix parameter in use plus attention ({FlopConvention.CAUSAL})",
             inputs={"sequence": "training.sequence_length"},
         ),
         "training.mfu": Output(
-            label="model FLOP utilisation", value=float(step.mfu[0]), unit="",
+            label="model FLOP utilisation",
+            value=float(step.mfu[0]),
+            unit="",
             formula="flop * tokens / (step * accelerators * peak)",
             inputs={
-                "flop": "training.flop_per_token", "tokens": "training.tokens_per_step", "step": "training.step_time",
-                "accelerators": "training.accelerators_used", "peak": peak_path,
+                "flop": "training.flop_per_token",
+                "tokens": "training.tokens_per_step",
+                "step": "training.step_time",
+                "accelerators": "training.accelerators_used",
+                "peak": peak_path,
             },
         ),
         "training.hfu": Output(
-            label="hardware FLOP utilisation", value=float(step.hfu[0]), unit="",
-            method="model FLOP utilisation with recomputed FLOPs counted", inputs={"mfu": "training.mfu"},
+            label="hardware FLOP utilisation",
+            value=float(step.hfu[0]),
+            unit="",
+            method="model FLOP utilisation with recomputed FLOPs counted",
+            inputs={"mfu": "training.mfu"},
         ),
-    }  # fmt: skip
+    }
     return outputs
 
 
 def _infeasible(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) -> InfeasibleError:
-    """Return the error that says which constraint binds, by how much, and the smallest change that was found to help."""
+    """Return the error that says which constraint binds, by how much, and the smallest change that was found to
+    help.
+    """
     if found.nearest_miss is None:
         most = max(found.rejected, key=lambda rule: found.rejected[rule]) if found.rejected else "nothing to try"
         remedy = "free the pinned degrees, or choose others" if pins else "use more accelerators or a larger batch"
         return InfeasibleError(
             f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, most fail because it {most}. {remedy.capitalize()}.",
-            constraint="strategy", remedy=remedy,
-        )  # fmt: skip
+            constraint="strategy",
+            remedy=remedy,
+        )
     row = found.nearest_miss.row(0)
     missing = found.nearest_miss_bytes - job.chip.memory_bytes
     remedy = _memory_remedy(job, found, pins)
-    shape = ", ".join(f"{key.replace('_', ' ')} {row[key]}" for key in ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "recompute"))
+    shape = ", ".join(
+        f"{key.replace('_', ' ')} {row[key]}"
+        for key in ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "recompute")
+    )
     return InfeasibleError(
         f"memory per accelerator binds: {job.model.name} does not fit on {job.accelerators:,} {job.chip.name}. The leanest of {found.generated:,} strategies "
         f"({shape}) needs {format_quantity(found.nearest_miss_bytes, 'B')} of {format_quantity(job.chip.memory_bytes, 'B')}, "
         f"{format_quantity(missing, 'B')} too much. {remedy}",
-        constraint="memory per accelerator", remedy=remedy,
-    )  # fmt: skip
+        constraint="memory per accelerator",
+        remedy=remedy,
+    )
 
 
 def _memory_remedy(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) -> str:

@@ -35,8 +35,10 @@ class Space:
 
     @classmethod
     def of(cls, job: TrainingJob) -> Space:
-        """Return the usual candidates for a job: tensor parallelism inside the scale-up domain, one pipeline depth per distinct
-        number of layers per stage, context parallelism for sequences beyond 8,192 tokens, expert parallelism over the divisors."""
+        """Return the usual candidates for a job: tensor parallelism inside the scale-up domain, one pipeline depth
+        per distinct number of layers per stage, context parallelism for sequences beyond 8,192 tokens, expert
+        parallelism over the divisors.
+        """
         domain = job.fabric.tiers[0].domain
         heads, layers = job.model.heads, len(job.model.layers)
         tensor = tuple(t for t in (1, 2, 4, 8, 16, 32, 64) if t <= domain and heads % t == 0)
@@ -45,15 +47,19 @@ class Space:
         experts = job.model.experts.experts if job.model.experts else 1
         expert = tuple(e for e in range(1, experts + 1) if experts % e == 0 and e <= 256)
         return cls(
-            tensor_parallel=tensor, pipeline_parallel=tuple(d for d in depths if d <= job.accelerators),
-            context_parallel=context, expert_parallel=expert,
-        )  # fmt: skip
+            tensor_parallel=tensor,
+            pipeline_parallel=tuple(d for d in depths if d <= job.accelerators),
+            context_parallel=context,
+            expert_parallel=expert,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What a search found, best first. `generated` = sum of `rejected` + `feasible`; every generated strategy was evaluated or
-    rejected by the rule it is counted under. `nearest_miss` is the strategy that needs least memory where none fits."""
+    """What a search found, best first. `generated` = sum of `rejected` + `feasible`; every generated strategy was
+    evaluated or rejected by the rule it is counted under. `nearest_miss` is the strategy that needs least memory
+    where none fits.
+    """
 
     best: Columns | None
     alternatives: Columns | None
@@ -71,15 +77,20 @@ def check_pins(pins: Mapping[str, int]) -> None:
     for name in pins:
         if name not in names:
             raise InputError(
-                Problem(message="no such decision", path=f"strategy.{name}", allowed=", ".join(names), nearest=nearest_name(name, names))
+                Problem(
+                    message="no such decision",
+                    path=f"strategy.{name}",
+                    allowed=", ".join(names),
+                    nearest=nearest_name(name, names),
+                )
             )
 
 
 def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = None) -> Iterator[Columns]:
     """Yield the strategies of a space in blocks of at most 16,384, pinned decisions replacing candidates.
 
-    Unless pinned, data parallelism is the smallest degree that needs no more micro-batches than all accelerators would; so no rank is
-    used that would not shorten the step.
+    Unless pinned, data parallelism is the smallest degree that needs no more micro-batches than all accelerators
+    would; so no rank is used that would not shorten the step.
     """
     pins = dict(pins or {})
     check_pins(pins)
@@ -104,8 +115,17 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
     for tensor, context, expert in outer:
         groups = (expert_tensor,) if expert_tensor else sorted({1, tensor}) if job.model.experts else (1,)
         for group in groups:
-            degrees = {"tensor_parallel": tensor, "context_parallel": context, "expert_parallel": expert, "expert_tensor_parallel": group}
-            replicas = np.full(len(inner["micro_batch"]), data_parallel) if data_parallel else _data_parallel(job, degrees, inner)
+            degrees = {
+                "tensor_parallel": tensor,
+                "context_parallel": context,
+                "expert_parallel": expert,
+                "expert_tensor_parallel": group,
+            }
+            replicas = (
+                np.full(len(inner["micro_batch"]), data_parallel)
+                if data_parallel
+                else _data_parallel(job, degrees, inner)
+            )
             block = Columns.of(**degrees, **inner, data_parallel=np.maximum(replicas, 1))
             for start in range(0, len(block), BLOCK):
                 part = block.take(slice(start, start + BLOCK))
@@ -118,7 +138,9 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
         yield Columns.concatenate(pending)
 
 
-def _data_parallel(job: TrainingJob, degrees: Mapping[str, int], inner: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+def _data_parallel(
+    job: TrainingJob, degrees: Mapping[str, int], inner: Mapping[str, NDArray[np.int64]]
+) -> NDArray[np.int64]:
     """Return the data-parallel degree of each row: see `strategies`."""
     fold = degrees["tensor_parallel"] * degrees["context_parallel"]
     experts = degrees["expert_parallel"] * degrees["expert_tensor_parallel"]
@@ -131,13 +153,18 @@ def _data_parallel(job: TrainingJob, degrees: Mapping[str, int], inner: Mapping[
     rounds = -(-rounds // stages) * stages  # interleaving takes micro-batches in rounds of the pipeline
     needed = -(-job.global_batch // (rounds * inner["micro_batch"]))
     needed = -(-needed // quantum) * quantum
-    return np.where(most < 1, quantum, np.minimum(needed, usable))
+    return np.asarray(np.where(most < 1, quantum, np.minimum(needed, usable)), dtype=np.int64)
 
 
 def search(
-    job: TrainingJob, space: Space | None = None, pins: Mapping[str, int] | None = None, keep: int = 8, evaluator: Evaluator | None = None
+    job: TrainingJob,
+    space: Space | None = None,
+    pins: Mapping[str, int] | None = None,
+    keep: int = 8,
+    evaluator: Evaluator | None = None,
 ) -> SearchResult:
-    """Return the fastest strategy that fits, `keep` alternatives and the Pareto set over time, memory and network bytes.
+    """Return the fastest strategy that fits, `keep` alternatives and the Pareto set over time, memory and network
+    bytes.
 
     Deterministic: ties go to the strategy that was generated first. Raises InputError for a pin that is no decision.
     """
@@ -171,23 +198,42 @@ def search(
     generated = int(counts.sum())
     if not found:
         return SearchResult(
-            best=None, alternatives=None, pareto=None, generated=generated, feasible=0, rejected=rejected,
-            nearest_miss=miss, nearest_miss_bytes=float(miss_bytes),
-        )  # fmt: skip
+            best=None,
+            alternatives=None,
+            pareto=None,
+            generated=generated,
+            feasible=0,
+            rejected=rejected,
+            nearest_miss=miss,
+            nearest_miss_bytes=float(miss_bytes),
+        )
     columns, score = Columns.concatenate(found), np.concatenate(scores)
     order = np.argsort(score[:, 0], kind="stable")
     order = order[score[order, 0] <= WORTH_SHOWING * score[order[0], 0]]
     columns, score = columns.take(order), score[order]
     return SearchResult(
-        best=columns.take(slice(0, 1)), alternatives=columns.take(_distinct(columns, keep)), pareto=columns.take(_pareto(score)),
-        generated=generated, feasible=int(counts[0]), rejected=rejected,
-    )  # fmt: skip
+        best=columns.take(slice(0, 1)),
+        alternatives=columns.take(_distinct(columns, keep)),
+        pareto=columns.take(_pareto(score)),
+        generated=generated,
+        feasible=int(counts[0]),
+        rejected=rejected,
+    )
 
 
 def _distinct(columns: Columns, keep: int) -> list[int]:
-    """Return the first rows that differ from the best and from one another in a parallel degree, not only in a detail."""
+    """Return the first rows that differ from the best and from one another in a parallel degree, not only in a
+    detail.
+    """
     shapes = np.stack(
-        [columns.tensor_parallel, columns.pipeline_parallel, columns.context_parallel, columns.expert_parallel, columns.recompute], axis=1
+        [
+            columns.tensor_parallel,
+            columns.pipeline_parallel,
+            columns.context_parallel,
+            columns.expert_parallel,
+            columns.recompute,
+        ],
+        axis=1,
     )
     _, first = np.unique(shapes, axis=0, return_index=True)
     return [int(row) for row in np.sort(first) if row != 0][:keep]

@@ -1,7 +1,7 @@
 """Published facts about whole systems against plans of them: `gigawatt validate cases`.
 
-A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), and `checks`: output path, published value or [low, high] as quantities,
-tolerance, source, whether the fact served as an input.
+A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), and `checks`:
+output path, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _CHECK_FIELDS = ("output", "published", "tolerance", "source", "date", "served_a
 def validate_cases(path: Path | None = None) -> dict[str, Any]:
     """Return `rows` and `summary` of a case file, of a folder of them, or of the packaged cases.
 
-    A row has id, output, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct (distance from the published range, 0 inside it, before tolerance),
-    served_as_input, source, skipped (the reason or None). Raises InputError for files that cannot be read.
+    A row has id, output, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct (distance
+    from the published range, 0 inside it, before tolerance), served_as_input, source, skipped (the reason or None).
+    Raises InputError for files that cannot be read.
     """
     if path is None:
         with as_file(files("gigawatt.validation").joinpath("cases")) as folder:
@@ -43,10 +44,13 @@ def _run(paths: Sequence[Path]) -> dict[str, Any]:
     return {
         "rows": rows,
         "summary": {
-            "n": len(judged), "inside": sum(row["inside"] for row in judged), "skipped": len(rows) - len(judged), "n_not_inputs": len(fresh),
+            "n": len(judged),
+            "inside": sum(row["inside"] for row in judged),
+            "skipped": len(rows) - len(judged),
+            "n_not_inputs": len(fresh),
             "inside_not_inputs": sum(row["inside"] for row in fresh),
         },
-    }  # fmt: skip
+    }
 
 
 def _case(document: Document) -> list[dict[str, Any]]:
@@ -54,14 +58,28 @@ def _case(document: Document) -> list[dict[str, Any]]:
     _check_fields(document, case, _CASE_FIELDS, "")
     checks = case.get("checks")
     if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
-        raise InputError(Problem(message="a case needs a list of checks", location=document.place("checks"), path="checks"))
+        raise InputError(
+            Problem(message="a case needs a list of checks", location=document.place("checks"), path="checks")
+        )
     if ("scenario" in case) == ("file" in case):
-        raise InputError(Problem(message="a case needs either an inline scenario or a file", location=document.place("scenario"), path="scenario"))
+        raise InputError(
+            Problem(
+                message="a case needs either an inline scenario or a file",
+                location=document.place("scenario"),
+                path="scenario",
+            )
+        )
     for index, check in enumerate(checks):
         _check_fields(document, check, _CHECK_FIELDS, f"checks.{index}")
         for name in ("output", "published", "source"):
             if name not in check:
-                raise InputError(Problem(message="this field is missing", location=document.place(f"checks.{index}"), path=f"checks.{index}.{name}"))
+                raise InputError(
+                    Problem(
+                        message="this field is missing",
+                        location=document.place(f"checks.{index}"),
+                        path=f"checks.{index}.{name}",
+                    )
+                )
     plan: Plan | None = None
     reason = None
     try:
@@ -69,37 +87,59 @@ def _case(document: Document) -> list[dict[str, Any]]:
         if "file" in case:
             scenario = load_scenario(document.folder / str(case["file"]), overrides)
         else:
-            scenario = scenario_from_mapping(case["scenario"], name=document.name, folder=document.folder, overrides=overrides)
+            scenario = scenario_from_mapping(
+                case["scenario"], name=document.name, folder=document.folder, overrides=overrides
+            )
         plan = plan_scenario(scenario, intervals=False)
     except GigawattError as error:
         reason = str(error)
-    return [_row(document, str(case.get("id", document.name)), index, check, plan, reason) for index, check in enumerate(checks)]
+    return [
+        _row(document, str(case.get("id", document.name)), index, check, plan, reason)
+        for index, check in enumerate(checks)
+    ]
 
 
 def _check_fields(document: Document, data: Mapping[str, Any], allowed: Sequence[str], path: str) -> None:
     problems = [
         Problem(
-            message="unknown field", location=document.place(f"{path}.{name}".lstrip(".")), path=f"{path}.{name}".lstrip("."), allowed=", ".join(allowed),
+            message="unknown field",
+            location=document.place(f"{path}.{name}".lstrip(".")),
+            path=f"{path}.{name}".lstrip("."),
+            allowed=", ".join(allowed),
             nearest=nearest_name(name, allowed),
         )
         for name in data
         if name not in allowed
-    ]  # fmt: skip
+    ]
     if problems:
         raise InputError(problems)
 
 
-def _row(document: Document, name: str, index: int, check: Mapping[str, Any], plan: Plan | None, reason: str | None) -> dict[str, Any]:
+def _row(
+    document: Document, name: str, index: int, check: Mapping[str, Any], plan: Plan | None, reason: str | None
+) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "id": name, "output": check["output"], "published_low": None, "published_high": None, "unit": "", "tolerance": None, "predicted": None, "inside": None,
-        "error_pct": None, "served_as_input": bool(check.get("served_as_input", False)), "source": str(check["source"]), "skipped": reason,
-    }  # fmt: skip
+        "id": name,
+        "output": check["output"],
+        "published_low": None,
+        "published_high": None,
+        "unit": "",
+        "tolerance": None,
+        "predicted": None,
+        "inside": None,
+        "error_pct": None,
+        "served_as_input": bool(check.get("served_as_input", False)),
+        "source": str(check["source"]),
+        "skipped": reason,
+    }
     if plan is None:
         return row
     output = plan.outputs.get(str(check["output"]))
     if output is None:
         near = nearest_name(str(check["output"]), list(plan.outputs))
-        return row | {"skipped": f"the plan has no output {check['output']!r}" + (f" (nearest: {near!r})" if near else "")}
+        return row | {
+            "skipped": f"the plan has no output {check['output']!r}" + (f" (nearest: {near!r})" if near else "")
+        }
     path = f"checks.{index}.published"
     published = check["published"] if isinstance(check["published"], list) else [check["published"]] * 2
     try:
@@ -110,6 +150,11 @@ def _row(document: Document, name: str, index: int, check: Mapping[str, Any], pl
     value = output.value
     nearest = min(max(value, low), high)
     return row | {
-        "published_low": low, "published_high": high, "unit": output.unit, "tolerance": tolerance, "predicted": value,
-        "inside": bool(low - tolerance * abs(low) <= value <= high + tolerance * abs(high)), "error_pct": (value / nearest - 1) * 100 if nearest else 0.0,
-    }  # fmt: skip
+        "published_low": low,
+        "published_high": high,
+        "unit": output.unit,
+        "tolerance": tolerance,
+        "predicted": value,
+        "inside": bool(low - tolerance * abs(low) <= value <= high + tolerance * abs(high)),
+        "error_pct": (value / nearest - 1) * 100 if nearest else 0.0,
+    }

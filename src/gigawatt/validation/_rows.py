@@ -1,7 +1,8 @@
 """A row of the published table as a training job: free text is read through one documented table, never guessed.
 
-What a blank cell means: a decision (parallel degree, micro-batch, recompute) that the source does not state is chosen by the search; a vocabulary of 32,000, heads of width
-128 and sequences of 2,048 tokens stand in where the architecture leaves them out (listed in `Reading.assumed`). A row without a global batch cannot be predicted.
+What a blank cell means: a decision (parallel degree, micro-batch, recompute) that the source does not state is chosen
+by the search; a vocabulary of 32,000, heads of width 128 and sequences of 2,048 tokens stand in where the
+architecture leaves them out (listed in `Reading.assumed`). A row without a global batch cannot be predicted.
 """
 
 from __future__ import annotations
@@ -24,26 +25,66 @@ from gigawatt.model import PRECISIONS, Transformer, transformer_of
 from gigawatt.training import TrainingJob
 
 COLUMNS = (
-    "id", "group", "model", "layers", "hidden", "ffn_hidden", "gated_mlp", "heads", "kv_heads", "head_dim", "attention", "vocab", "seq_len", "experts", "topk",
-    "moe_ffn", "accelerator", "n_accelerators", "gpus_per_node", "interconnect", "precision", "tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage_or_fsdp",
-    "sequence_parallel", "recompute", "micro_batch", "global_batch", "step_time_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu", "hw_tflops_per_gpu",
-    "mfu_pct", "flop_convention",
-)  # fmt: skip
+    "id",
+    "group",
+    "model",
+    "layers",
+    "hidden",
+    "ffn_hidden",
+    "gated_mlp",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "attention",
+    "vocab",
+    "seq_len",
+    "experts",
+    "topk",
+    "moe_ffn",
+    "accelerator",
+    "n_accelerators",
+    "gpus_per_node",
+    "interconnect",
+    "precision",
+    "tp",
+    "pp",
+    "vpp",
+    "dp",
+    "cp",
+    "ep",
+    "zero_stage_or_fsdp",
+    "sequence_parallel",
+    "recompute",
+    "micro_batch",
+    "global_batch",
+    "step_time_s",
+    "tokens_per_s_per_gpu",
+    "model_tflops_per_gpu",
+    "hw_tflops_per_gpu",
+    "mfu_pct",
+    "flop_convention",
+)
 ASSUMED_VOCABULARY, ASSUMED_HEAD_WIDTH, ASSUMED_SEQUENCE = 32_000, 128, 2_048
 _DEGREES = {
-    "tp": "tensor_parallel", "pp": "pipeline_parallel", "vpp": "virtual_stages", "cp": "context_parallel", "ep": "expert_parallel",
-    "dp": "data_parallel", "micro_batch": "micro_batch",
-}  # fmt: skip
+    "tp": "tensor_parallel",
+    "pp": "pipeline_parallel",
+    "vpp": "virtual_stages",
+    "cp": "context_parallel",
+    "ep": "expert_parallel",
+    "dp": "data_parallel",
+    "micro_batch": "micro_batch",
+}
 
 
-class Unreadable(Exception):
+class UnreadableRowError(Exception):
     """A row that cannot become a job; the message is the reason that the residual table prints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A row as a job: decisions that are stated (`pins`), how many such jobs run side by side (replicas joined by slow links are not
-    priced), how many ranks one accelerator counts as, and what was assumed."""
+    """A row as a job: decisions that are stated (`pins`), how many such jobs run side by side (replicas joined by
+    slow links are not priced), how many ranks one accelerator counts as, and what was assumed.
+    """
 
     job: TrainingJob
     pins: Mapping[str, int]
@@ -55,9 +96,14 @@ class Reading:
 
 
 def read_rows(path: Path | None) -> list[dict[str, str]]:
-    """Return the rows of a table with the packaged columns. Raises InputError naming missing columns, short rows and an empty file."""
+    """Return the rows of a table with the packaged columns. Raises InputError naming missing columns, short rows and
+    an empty file.
+    """
     if path is None:
-        text, name = files("gigawatt.validation").joinpath("data", "training_published.csv").read_text(encoding="utf-8"), "training_published.csv"
+        text, name = (
+            files("gigawatt.validation").joinpath("data", "training_published.csv").read_text(encoding="utf-8"),
+            "training_published.csv",
+        )
     else:
         text, name = read_text(path), str(path)
     reader = csv.DictReader(io.StringIO(text))
@@ -65,11 +111,17 @@ def read_rows(path: Path | None) -> list[dict[str, str]]:
     missing = [column for column in COLUMNS if column not in present]
     if missing:
         near = nearest_name(missing[0], list(present)) if present else ""
-        raise InputError(Problem(message=f"columns are missing: {', '.join(missing)}", location=f"{name}:1", nearest=near))
+        raise InputError(
+            Problem(message=f"columns are missing: {', '.join(missing)}", location=f"{name}:1", nearest=near)
+        )
     rows = []
     for row in reader:
         if None in row.values() or None in row:
-            raise InputError(Problem(message="this row has another number of cells than the header", location=f"{name}:{reader.line_num}"))
+            raise InputError(
+                Problem(
+                    message="this row has another number of cells than the header", location=f"{name}:{reader.line_num}"
+                )
+            )
         rows.append({**row, "place": f"{name}:{reader.line_num}"})
     if not rows:
         raise InputError(Problem(message="the table has no rows", location=name))
@@ -87,7 +139,7 @@ def texts() -> Mapping[tuple[str, str], Mapping[str, str]]:
 
 
 def meaning(row: Mapping[str, str], column: str) -> Mapping[str, str]:
-    """Return what the text of a cell means. Raises Unreadable where the table does not have it."""
+    """Return what the text of a cell means. Raises UnreadableRowError where the table does not have it."""
     text = row[column].strip()
     known = texts().get((column, text))
     if known is not None:
@@ -95,7 +147,9 @@ def meaning(row: Mapping[str, str], column: str) -> Mapping[str, str]:
     if column == "model" or (text == "" and column in ("interconnect", "experts")):
         return {}
     near = nearest_name(text, [entry for where, entry in texts() if where == column])
-    raise Unreadable(f"{column} text {text!r} is not in the table of texts" + (f" (nearest: {near!r})" if near else ""))
+    raise UnreadableRowError(
+        f"{column} text {text!r} is not in the table of texts" + (f" (nearest: {near!r})" if near else "")
+    )
 
 
 def number(row: Mapping[str, str], column: str) -> float | None:
@@ -106,19 +160,35 @@ def number(row: Mapping[str, str], column: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(Problem(message="not a number", location=row["place"], path=column, found=repr(text))) from None
+        raise InputError(
+            Problem(message="not a number", location=row["place"], path=column, found=repr(text))
+        ) from None
     if not 0 <= value < float("inf"):
-        raise InputError(Problem(message="a number of at least zero is needed", location=row["place"], path=column, found=repr(text)))
+        raise InputError(
+            Problem(message="a number of at least zero is needed", location=row["place"], path=column, found=repr(text))
+        )
     return value
 
 
 def read(row: Mapping[str, str]) -> Reading:
-    """Return the job that a row describes. Raises Unreadable with the reason, InputError for a cell that is no number."""
-    columns = ("accelerator", "interconnect", "precision", "recompute", "zero_stage_or_fsdp", "attention", "experts", "model", "sequence_parallel")
+    """Return the job that a row describes. Raises UnreadableRowError with the reason, InputError for a cell that is no
+    number.
+    """
+    columns = (
+        "accelerator",
+        "interconnect",
+        "precision",
+        "recompute",
+        "zero_stage_or_fsdp",
+        "attention",
+        "experts",
+        "model",
+        "sequence_parallel",
+    )
     meanings = {column: meaning(row, column) for column in columns}
     batch = number(row, "global_batch")
     if not batch:
-        raise Unreadable("the source does not state the global batch")
+        raise UnreadableRowError("the source does not state the global batch")
     assumed: list[str] = []
     accelerator = _accelerator(meanings["accelerator"], meanings["interconnect"])
     split = int(meanings["accelerator"].get("split", "1"))
@@ -133,18 +203,30 @@ def read(row: Mapping[str, str]) -> Reading:
     if not sequence:
         assumed.append("seq_len")
     job = TrainingJob(
-        model=model, chip=chip_of(accelerator), fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings, accelerator)), accelerators=ranks,
-        global_batch=max(1, round(batch / replicas)), sequence=int(sequence or ASSUMED_SEQUENCE), precision=PRECISIONS[meanings["precision"]["recipe"]],
-    )  # fmt: skip
+        model=model,
+        chip=chip_of(accelerator),
+        fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings, accelerator)),
+        accelerators=ranks,
+        global_batch=max(1, round(batch / replicas)),
+        sequence=int(sequence or ASSUMED_SEQUENCE),
+        precision=PRECISIONS[meanings["precision"]["recipe"]],
+    )
     return Reading(
-        job=job, pins=_pins(row, meanings, ranks, replicas, model), replicas=replicas, split=split if row["accelerator"].startswith("Trainium") else 1,
-        assumed=tuple(assumed), calibrated=job.chip.calibrated, meanings=meanings,
-    )  # fmt: skip
+        job=job,
+        pins=_pins(row, meanings, ranks, replicas, model),
+        replicas=replicas,
+        split=split if row["accelerator"].startswith("Trainium") else 1,
+        assumed=tuple(assumed),
+        calibrated=job.chip.calibrated,
+        meanings=meanings,
+    )
 
 
 def _accelerator(meaning: Mapping[str, str], network: Mapping[str, str]) -> Accelerator:
     accelerator = load_catalog().accelerator(meaning["name"])
-    changes = {key: value for key, value in {**network, **meaning}.items() if key not in ("name", "split", "domain", "slices")}
+    changes = {
+        key: value for key, value in {**network, **meaning}.items() if key not in ("name", "split", "domain", "slices")
+    }
     if "scale_out" in network:
         changes["scale_out"] = network["scale_out"]
     if changes:
@@ -187,10 +269,18 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
         vocabulary = ASSUMED_VOCABULARY
     gated = row["gated_mlp"].strip() != "0"
     architecture: dict[str, Any] = {
-        "layers": integer("layers"), "hidden": hidden, "ffn": integer("ffn_hidden"), "heads": heads, "kv_heads": integer("kv_heads") or heads,
-        "head_dim": head_width or max(1, hidden // heads), "vocab": vocabulary, "ffn_act": "swiglu" if gated else "gelu", "topk": integer("topk"),
-        "moe_ffn": integer("moe_ffn"), "tie_embeddings": False,
-    }  # fmt: skip
+        "layers": integer("layers"),
+        "hidden": hidden,
+        "ffn": integer("ffn_hidden"),
+        "heads": heads,
+        "kv_heads": integer("kv_heads") or heads,
+        "head_dim": head_width or max(1, hidden // heads),
+        "vocab": vocabulary,
+        "ffn_act": "swiglu" if gated else "gelu",
+        "topk": integer("topk"),
+        "moe_ffn": integer("moe_ffn"),
+        "tie_embeddings": False,
+    }
     experts = meanings["experts"]
     if experts:
         architecture["experts"] = int(experts["experts"])
@@ -201,10 +291,12 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
     try:
         return transformer_of(ModelEntry(name=row["model"], type="moe" if experts else "dense", architecture=kept))
     except InputError as error:
-        raise Unreadable(str(error.problems[0].message)) from None
+        raise UnreadableRowError(str(error.problems[0].message)) from None
 
 
-def _pins(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, replicas: int, model: Transformer) -> dict[str, int]:
+def _pins(
+    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, replicas: int, model: Transformer
+) -> dict[str, int]:
     pins = {name: int(value) for column, name in _DEGREES.items() if (value := number(row, column))}
     sharding = meanings["zero_stage_or_fsdp"]
     pins["zero_stage"] = int(sharding["zero"])
@@ -231,4 +323,3 @@ def _pins(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ran
     elif replicas > 1:
         pins.pop("data_parallel", None)
     return pins
-

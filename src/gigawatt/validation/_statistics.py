@@ -9,12 +9,16 @@ import numpy as np
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], ratio: str = "ratio") -> dict[str, Any]:
-    """Return n, median and 90th percentile of |ratio - 1|, and bias (median of ratio - 1), in per cent; by group as well.
+    """Return n, median and 90th percentile of |ratio - 1|, and bias (median of ratio - 1), in per cent; by group as
+    well.
 
-    Rows whose `ratio` is None count as skipped. Groups keep their first-seen order; figures are None where nothing was predicted.
+    Rows whose `ratio` is None count as skipped. Groups keep their first-seen order; figures are None where nothing
+    was predicted.
     """
     groups = dict.fromkeys(row["group"] for row in rows)
-    return _figures(rows, ratio) | {"by_group": {name: _figures([row for row in rows if row["group"] == name], ratio) for name in groups}}
+    return _figures(rows, ratio) | {
+        "by_group": {name: _figures([row for row in rows if row["group"] == name], ratio) for name in groups}
+    }
 
 
 def _figures(rows: Sequence[Mapping[str, Any]], ratio: str) -> dict[str, Any]:
@@ -22,15 +26,19 @@ def _figures(rows: Sequence[Mapping[str, Any]], ratio: str) -> dict[str, Any]:
     if not len(errors):
         return {"n": 0, "skipped": len(rows), "median_abs_error_pct": None, "p90_abs_error_pct": None, "bias_pct": None}
     return {
-        "n": len(errors), "skipped": len(rows) - len(errors), "median_abs_error_pct": float(np.median(np.abs(errors)) * 100),
-        "p90_abs_error_pct": float(np.percentile(np.abs(errors), 90) * 100), "bias_pct": float(np.median(errors) * 100),
-    }  # fmt: skip
+        "n": len(errors),
+        "skipped": len(rows) - len(errors),
+        "median_abs_error_pct": float(np.median(np.abs(errors)) * 100),
+        "p90_abs_error_pct": float(np.percentile(np.abs(errors), 90) * 100),
+        "bias_pct": float(np.median(errors) * 100),
+    }
 
 
 def one_constant(rows: Sequence[Mapping[str, Any]], rate: str, key: str) -> list[float | None]:
     """Return ratios of the trivial baseline: every row at the median utilisation (`rate`) of all rows with its `key`.
 
-    A model that does not clearly beat it has shown nothing. The constant is fitted on the very rows that it is judged on.
+    A model that does not clearly beat it has shown nothing. The constant is fitted on the very rows that it is judged
+    on.
     """
     medians = {
         name: float(np.median([row[rate] for row in rows if row[key] == name and row[rate] is not None] or [np.nan]))

@@ -11,18 +11,23 @@ import numpy as np
 
 from gigawatt.model import FlopConvention
 from gigawatt.training import REJECTIONS, Evaluator, Space, mfu_of, strategies
-from gigawatt.validation._rows import Reading, Unreadable, meaning, number, read, read_rows
+from gigawatt.validation._rows import Reading, UnreadableRowError, meaning, number, read, read_rows
 from gigawatt.validation._statistics import one_constant, summarise
 
 # Interleaving in uneven rounds and a full memory are the source's business: it ran.
-TOLERATED = {0, REJECTIONS.index("interleaving needs micro-batches in multiples of the pipeline"), REJECTIONS.index("does not fit in memory")}
+TOLERATED = {
+    0,
+    REJECTIONS.index("interleaving needs micro-batches in multiples of the pipeline"),
+    REJECTIONS.index("does not fit in memory"),
+}
 
 
 def validate_training(data: Path | None = None) -> dict[str, Any]:
     """Return the residuals of every row of a table (the packaged one by default): `rows` and `summary`.
 
-    A row has id, group, quantity, measured, predicted, ratio (predicted over measured rate), calibrated (whether the chip's kernels were
-    measured), skipped (reason or None), assumed and note. Raises InputError for a table that cannot be read.
+    A row has id, group, quantity, measured, predicted, ratio (predicted over measured rate), calibrated (whether the
+    chip's kernels were measured), skipped (reason or None), assumed and note. Raises InputError for a table that
+    cannot be read.
     """
     rows = [_predict(row) for row in read_rows(data)]
     summary = summarise(rows)
@@ -35,32 +40,56 @@ def validate_training(data: Path | None = None) -> dict[str, Any]:
 
 def _predict(row: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {
-        "id": row["id"], "group": row["group"], "quantity": "tokens_per_s_per_gpu", "measured": None, "predicted": None, "ratio": None,
-        "calibrated": False, "skipped": None, "assumed": [], "note": "", "_utilisation": None, "_baseline": (row["accelerator"], row["precision"]),
-    }  # fmt: skip
+        "id": row["id"],
+        "group": row["group"],
+        "quantity": "tokens_per_s_per_gpu",
+        "measured": None,
+        "predicted": None,
+        "ratio": None,
+        "calibrated": False,
+        "skipped": None,
+        "assumed": [],
+        "note": "",
+        "_utilisation": None,
+        "_baseline": (row["accelerator"], row["precision"]),
+    }
     try:
         reading = read(row)
         step_s, used, note = _step(reading)
         quantity, measured, predicted = _compare(row, reading, step_s, used)
-    except Unreadable as reason:
+    except UnreadableRowError as reason:
         return result | {"skipped": str(reason)}
     convention = mfu_of(reading.job, step_s, used, FlopConvention.FULL)
     return result | {
-        "quantity": quantity, "measured": measured, "predicted": predicted, "ratio": predicted / measured, "calibrated": reading.calibrated,
-        "assumed": list(reading.assumed), "note": note, "_utilisation": convention * measured / predicted,
-    }  # fmt: skip
+        "quantity": quantity,
+        "measured": measured,
+        "predicted": predicted,
+        "ratio": predicted / measured,
+        "calibrated": reading.calibrated,
+        "assumed": list(reading.assumed),
+        "note": note,
+        "_utilisation": convention * measured / predicted,
+    }
 
 
 def _step(reading: Reading) -> tuple[float, int, str]:
-    """Return the step time of the stated strategy (of the best one, where decisions are not stated), ranks, and a note on memory."""
+    """Return the step time of the stated strategy (of the best one, where decisions are not stated), ranks, and a
+    note on memory.
+    """
     job, pins = reading.job, dict(reading.pins)
-    space = replace(Space.of(job), zero_stage=(pins["zero_stage"],), expert_parallel=_expert_degrees(job.model.experts, pins))
+    space = replace(
+        Space.of(job), zero_stage=(pins["zero_stage"],), expert_parallel=_expert_degrees(job.model.experts, pins)
+    )
     best: tuple[float, int] | None = None
     full: tuple[float, float, int] | None = None
     seen: dict[int, int] = {}
     evaluator = Evaluator(job)
     for block in strategies(job, space, pins):
-        exact = np.asarray(block.accelerators) == job.accelerators if "data_parallel" not in pins else np.ones(len(block), dtype=bool)
+        exact = (
+            np.asarray(block.accelerators) == job.accelerators
+            if "data_parallel" not in pins
+            else np.ones(len(block), dtype=bool)
+        )
         block = block.take(exact) if exact.any() else block
         rules = evaluator.rejections(block)
         for code in np.unique(rules):
@@ -80,9 +109,15 @@ def _step(reading: Reading) -> tuple[float, int, str]:
     if best is not None:
         return best[0], best[1], ""
     if full is not None:
-        return full[0], full[2], f"by this memory model it needs {full[1] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB"
+        return (
+            full[0],
+            full[2],
+            f"by this memory model it needs {full[1] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB",
+        )
     worst = max(seen, key=lambda code: seen[code]) if seen else 0
-    raise Unreadable(f"the stated strategy {_words(reading.pins)} breaks a rule of this model: {REJECTIONS[worst]}")
+    raise UnreadableRowError(
+        f"the stated strategy {_words(reading.pins)} breaks a rule of this model: {REJECTIONS[worst]}"
+    )
 
 
 def _expert_degrees(experts: Any, pins: Mapping[str, int]) -> tuple[int, ...]:
@@ -110,7 +145,9 @@ def _compare(row: Mapping[str, str], reading: Reading, step_s: float, used: int)
     convention = meaning(row, "flop_convention")
     counted = FlopConvention.CAUSAL if convention["attention"] == "causal" else FlopConvention.FULL
     peak = job.chip.flop_per_s.get("bf16") or job.chip.flop_per_s["fp16"]
-    achieved = mfu_of(job, step_s, used, counted) * peak * (4 / 3 if convention["recompute"] == "1" else 1.0) * reading.split
+    achieved = (
+        mfu_of(job, step_s, used, counted) * peak * (4 / 3 if convention["recompute"] == "1" else 1.0) * reading.split
+    )
     for column, factor in (("model_tflops_per_gpu", 1e12), ("hw_tflops_per_gpu", 1e12)):
         stated = number(row, column)
         if stated:
@@ -118,6 +155,4 @@ def _compare(row: Mapping[str, str], reading: Reading, step_s: float, used: int)
     stated = number(row, "mfu_pct")
     if stated:
         return "mfu_pct", stated, achieved / (peak * reading.split) * 100
-    raise Unreadable("the source states neither a rate nor a step time nor a utilisation")
-
-
+    raise UnreadableRowError("the source states neither a rate nor a step time nor a utilisation")
