@@ -57,7 +57,7 @@ def test_parse_refuses(text, unit, word):
         parse_quantity(text, unit)
 
 
-UNITS = ["s", "B", "W", "J", "USD", "token", "", "B/s", "FLOP/s", "USD/J", "USD/s", "1/s", "FLOP", "W/s"]
+UNITS = ["fraction", "s", "B", "W", "J", "USD", "token", "", "B/s", "FLOP/s", "USD/J", "USD/s", "1/s", "FLOP", "W/s"]
 
 
 @given(value=st.floats(min_value=1e-3, max_value=1e20), unit=st.sampled_from(UNITS))
@@ -72,4 +72,5 @@ def test_format_examples():
     assert format_quantity(1.08e9, "USD") == "$1.08 billion"
     assert format_quantity(100000, "") == "100,000"
     assert format_quantity(0.0674 / 3.6e6, "USD/J") == "$0.0674/kWh"
+    assert format_quantity(0.261, "fraction") == "26.1 %"
     assert format_quantity(math.inf, "W") == "unlimited"

@@ -56,7 +56,7 @@ token = [token] = tokens
 sequence = [sequence] = sequences
 usd = [currency] = USD = dollar = dollars
 hertz = 1 / second = Hz
-count = [] = accelerator = accelerators = gpu = gpus = GPU = GPUs = chip = chips = parameter = parameters = params
+count = [] = fraction = accelerator = accelerators = gpu = gpus = GPU = GPUs = chip = chips = parameter = parameters = params
 percent = 0.01 * count
 """
 
@@ -74,6 +74,7 @@ _KINDS = {
     "kg": "mass",
     "Hz": "frequency",
     "": "plain number",
+    "fraction": "fraction",
     "B/s": "bandwidth",
     "FLOP/s": "computing rate",
     "token/s": "token rate",
@@ -102,6 +103,7 @@ _EXAMPLES = {
     "kg": "10 t",
     "Hz": "0.5 Hz",
     "": "100,000",
+    "fraction": "35 %",
     "B/s": "400 Gb/s",
     "FLOP/s": "989 TFLOP/s",
     "token/s": "1M tokens/s",
@@ -133,7 +135,7 @@ _TEXT = re.compile(
     r"\s*(?:(?P<magnitude>k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
 )
 COUNT_UNITS = frozenset(
-    {"", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"}
+    {"", "fraction", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"}
 )
 
 
@@ -160,7 +162,7 @@ def parse_quantity(text: str | int | float, unit: str) -> float:
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise QuantityError("not a quantity", found=repr(text), allowed=allowed)
     if not isinstance(text, str):
-        if unit != "":
+        if unit not in ("", "fraction"):
             raise QuantityError("a unit is missing", found=repr(text), allowed=allowed)
         return _finite(float(text), repr(text), allowed)
     match = _TEXT.match(text)
@@ -174,7 +176,7 @@ def parse_quantity(text: str | int | float, unit: str) -> float:
     if match["dollar"]:
         rest = f"USD{rest}" if rest.startswith("/") or not rest else f"USD {rest}"
     if not rest:
-        if unit != "":
+        if unit not in ("", "fraction"):
             raise QuantityError("a unit is missing", found=repr(text), allowed=allowed)
         return _finite(number, repr(text), allowed)
     return _finite(number * _factor(rest, unit, text, allowed), repr(text), allowed)
@@ -258,6 +260,8 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
         return f"${_round(value * factor, digits)}{suffix}"
     if unit == "USD":
         return f"-{format_quantity(-value, unit, digits)}" if value < 0 else f"${_scaled(value, _LARGE_COUNTS, digits)}"
+    if unit == "fraction":
+        return f"{_round(value * 100.0, digits)} %"
     if unit == "J":
         return _scaled(value / 3600.0, _PREFIXES, digits, "Wh")
     if unit == "s":

@@ -245,7 +245,7 @@ def _outputs(
         "finance.energy_share": Output(
             label="share of energy in the cost of the run",
             value=spent["energy"] / run.value,
-            unit="",
+            unit="fraction",
             formula="energy / cost",
             inputs={"energy": "finance.energy", "cost": "finance.run_cost"},
         ),

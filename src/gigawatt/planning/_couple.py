@@ -315,7 +315,7 @@ def _computing(trained: TrainingResult) -> Output:
     return Output(
         label="share of a step in which chips compute",
         value=trained.computing_fraction,
-        unit="",
+        unit="fraction",
         formula=f"({' + '.join(symbols)}) / step",
         inputs={**symbols, "step": "training.step_time"},
     )

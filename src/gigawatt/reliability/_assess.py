@@ -116,7 +116,7 @@ def assess(
     outputs["reliability.goodput"] = Output(
         label=f"goodput ({'whole-job restart' if policy == 'restart' else 'hot spares'})",
         value=goodput,
-        unit="",
+        unit="fraction",
         formula="chosen",
         inputs={"chosen": "reliability.restart_goodput" if policy == "restart" else "reliability.hot_spare_goodput"},
     )
@@ -124,7 +124,7 @@ def assess(
         outputs["reliability.goodput"] = Output(
             label="goodput (hot spares)",
             value=goodput,
-            unit="",
+            unit="fraction",
             method="exact efficiency at the given checkpoint interval",
             inputs={"mtbf": "reliability.mean_time_between_failures"},
         )
@@ -156,7 +156,7 @@ def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: fl
     restarting = min(restart / mtbf, max(lost - saving, 0.0))
     return Breakdown.of(
         "wall time",
-        "",
+        "fraction",
         {
             "training": goodput,
             "saving": saving,
@@ -242,7 +242,7 @@ def _outputs(
         "reliability.restart_goodput": Output(
             label="goodput with whole-job restart",
             value=whole,
-            unit="",
+            unit="fraction",
             formula="interval / M * exp(-restart / M) / expm1((interval + save) / M)" if restart / mtbf < 700 else "",
             method="" if restart / mtbf < 700 else "restarts never end between failures",
             inputs={
@@ -255,7 +255,7 @@ def _outputs(
         "reliability.hot_spare_goodput": Output(
             label="goodput with hot spares",
             value=hot,
-            unit="",
+            unit="fraction",
             method="the same closed form with the times of a hot-spare swap at its own best interval",
             inputs={"M": between, "restart": "reliability.hot_spare_restart_s", "save": "reliability.hot_spare_save_s"},
         ),

@@ -20,7 +20,9 @@ _MONEY = ((1e9, "billion USD"), (1e6, "million USD"), (1e3, "thousand USD"), (1.
 def axis(largest: float, unit: str) -> tuple[float, str]:
     """Return (factor, name) of the unit in which values up to `largest` read best on an axis."""
     steps: Sequence[tuple[float, str]] = ((1.0, unit or "share"),)
-    if unit == "s":
+    if unit == "fraction":
+        steps = [(0.01, "%")]
+    elif unit == "s":
         steps = _TIMES
     elif unit == "USD":
         steps = _MONEY
@@ -38,7 +40,7 @@ def _parts(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "label": part["label"],
             "value": part["value"] / factor,
-            "text": format_quantity(part["value"], part["unit"]) if part["unit"] else f"{part['value']:.1%}",
+            "text": format_quantity(part["value"], part["unit"]),
             "share": f"{part['value'] / total:.1%}",
         }
         for part in tree["children"]
@@ -52,7 +54,7 @@ def _breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mappi
     largest = ", ".join(
         f"{part['label']} {part['share']}" for part in sorted(parts, key=lambda part: -part["value"])[:3]
     )
-    total = format_quantity(tree["value"], tree["unit"]) if tree["unit"] else "100 %"
+    total = format_quantity(tree["value"], tree["unit"])
     return {
         "id": name,
         "kind": kind,

@@ -316,7 +316,7 @@ def _outputs(
         "training.mfu": Output(
             label="model FLOP utilisation",
             value=float(step.mfu[0]),
-            unit="",
+            unit="fraction",
             formula="flop * tokens / (step * accelerators * peak)",
             inputs={
                 "flop": "training.flop_per_token",
@@ -329,7 +329,7 @@ def _outputs(
         "training.hfu": Output(
             label="hardware FLOP utilisation",
             value=float(step.hfu[0]),
-            unit="",
+            unit="fraction",
             method="model FLOP utilisation with recomputed FLOPs counted",
             inputs={"mfu": "training.mfu"},
         ),
