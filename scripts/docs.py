@@ -28,25 +28,25 @@ def scenario_page() -> str:
         "`--set path=value` overrides any field; `assumptions` overrides any assumption of the report by its path, with a value or [low, best, high].",
         "",
     ]
-    lines += _section("Top level", schema, schema)
+    lines += _section("Top level", schema)
     for name in schema["properties"]:
         reference = json.dumps(schema["properties"][name])
         target = next((key for key in schema["$defs"] if f'"#/$defs/{key}"' in reference), None)
         if target:
-            lines += _section(f"`{name}`", schema["$defs"][target], schema)
-    lines += _section("`fleet.accelerators[]`", schema["$defs"]["AcceleratorItem"], schema)
-    lines += _section("`training.input`", schema["$defs"]["InputData"], schema)
+            lines += _section(f"`{name}`", schema["$defs"][target])
+    lines += _section("`fleet.accelerators[]`", schema["$defs"]["AcceleratorItem"])
+    lines += _section("`training.input`", schema["$defs"]["InputData"])
     return "\n".join(lines) + "\n"
 
 
-def _section(title: str, part: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+def _section(title: str, part: dict[str, Any]) -> list[str]:
     rows = [f"## {title}", "", part.get("description", ""), "", "| field | example | meaning |", "|---|---|---|"]
     for name, field in part["properties"].items():
-        rows.append(f"| `{name}` | {_example(field, schema)} | {field.get('description', '')} |")
+        rows.append(f"| `{name}` | {_example(field)} | {field.get('description', '')} |")
     return [*rows, ""]
 
 
-def _example(field: dict[str, Any], schema: dict[str, Any]) -> str:
+def _example(field: dict[str, Any]) -> str:
     options = [field, *field.get("anyOf", [])]
     for option in options:
         if "examples" in option:

@@ -119,7 +119,14 @@ def assess(
     )
     useful_hours = accelerators_used * goodput * run_s / 3600.0
     outputs = _outputs(
-        purchases, parts, capex.value, run, run.value / useful_hours, run.value / tokens, staff_usd_per_s is not None
+        purchases,
+        parts,
+        capex.value,
+        run,
+        run.value / useful_hours,
+        run.value / tokens,
+        v["discount_rate"],
+        staff_usd_per_s is not None,
     )
     return FinanceResult(capex=capex, run_cost=run, outputs=outputs, warnings=())
 
@@ -131,16 +138,18 @@ def _outputs(
     run: Breakdown,
     useful: float,
     token: float,
+    discount_rate: float,
     staff_given: bool,
 ) -> dict[str, Output]:
     spent = {child.label: child.value for child in run.children}
+    it = sum(parts[name] for name in ("accelerators", "servers", "network", "storage"))
     bought = " + ".join(f"n{i} * price{i}" for i in range(len(purchases)))
     bought_inputs = {f"n{i}": f"fleet.powered.{p.name}" for i, p in enumerate(purchases)}
     bought_inputs |= {f"price{i}": f"accelerator.{p.name}.price_usd" for i, p in enumerate(purchases)}
     year = f"{SECONDS_PER_YEAR:.0f}"
     powered = {"powered": "fleet.powered"}
-    rate = {"w": "finance.discount_rate"}
-    crf = f"w * (1 + w) ** (life / {year}) / ((1 + w) ** (life / {year}) - 1)"
+    rate = {"w": "finance.discount_rate"} if discount_rate else {}
+    crf = f"w / (1 - (1 + w) ** (-life / {year}))" if discount_rate else f"{year} / life"
     it_inputs = {
         "accelerators": "finance.accelerators",
         "servers": "finance.servers",
@@ -242,6 +251,19 @@ def _outputs(
                 "staff": "finance.staff",
             },
         ),
+        **{
+            f"finance.{name}_share": Output(
+                label=f"share of {label} in the cost of the run",
+                value=parts[part] / it * spent["accelerators, servers, network"] / run.value,
+                unit="fraction",
+                formula=f"{name} / {it_sum} * written / cost",
+                inputs={**it_inputs, "written": "finance.it_write_off", "cost": "finance.run_cost"},
+            )
+            for name, part, label in (
+                ("servers", "servers", "servers without accelerators"),
+                ("network", "network", "switches, cables, optics"),
+            )
+        },
         "finance.energy_share": Output(
             label="share of energy in the cost of the run",
             value=spent["energy"] / run.value,

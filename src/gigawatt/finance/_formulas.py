@@ -4,6 +4,7 @@ are positive costs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 HOURS_PER_YEAR = 8760.0
@@ -15,8 +16,7 @@ def capital_recovery_factor(rate: float, years: float) -> float:
     """
     if rate == 0:
         return 1.0 / years
-    growth = (1.0 + rate) ** years
-    return float(rate * growth / (growth - 1.0))
+    return rate / -math.expm1(-years * math.log1p(rate))
 
 
 def net_present_value(rate: float, cash_flows: Sequence[float]) -> float:

@@ -71,7 +71,7 @@ class StepColumns:
 
     `step_parts` sum to `step_s`, `memory_parts` to `memory_bytes` (of the stage that needs most; `memory_stage` is
     its index). `rejection` indexes REJECTIONS; 0 is a strategy that can run. Rejected strategies have their numbers
-    all the same. `mfu` and `hfu` count causal attention.
+    all the same. `mfu` and `hfu` count causal attention, against the dense peak of the format of the matrix products.
     """
 
     step_s: Array
@@ -361,7 +361,7 @@ class Evaluator:
         rejection = np.where((rejection == 0) & (memory > job.chip.memory_bytes), OUT_OF_MEMORY, rejection)
         parts, _ = self._step(c, costs, at, stages, held, rounds)
         step = sum(parts.values(), np.zeros(()))
-        peak = job.chip.peak(job.precision.linear) if job.precision.linear in ("bf16", "fp16") else _reference_peak(job)
+        peak = job.chip.peak(job.precision.linear)
         mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * peak)
         forward_share = 1.0 / 3.0
         hfu = mfu * np.where(c.recompute == Recompute.FULL, 1.0 + forward_share * self._layer_share(), 1.0)

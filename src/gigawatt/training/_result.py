@@ -11,11 +11,11 @@ from typing import Any
 
 from gigawatt.errors import InfeasibleError, InputError, Problem
 from gigawatt.evidence import Breakdown, Output
-from gigawatt.model import FlopConvention
+from gigawatt.model import FlopConvention, training_flop_per_token
 from gigawatt.quantity import format_quantity
 from gigawatt.timeline import Timeline
 from gigawatt.training._columns import Columns
-from gigawatt.training._evaluate import REJECTIONS, Evaluator, StepColumns, mfu_of
+from gigawatt.training._evaluate import REJECTIONS, Evaluator, StepColumns
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._search import SearchResult, search
 
@@ -270,12 +270,7 @@ def _outputs(
         formula=" + ".join(held_symbols),
         inputs=held_symbols,
     )
-    peak_path = f"accelerator.{job.chip.name}.flop_per_s.{'bf16' if 'bf16' in job.chip.flop_per_s else 'fp16'}"
-    evaluator_flop = (
-        mfu_of(job, 1.0, 1, FlopConvention.CAUSAL)
-        * job.chip.flop_per_s[peak_path.rpartition(".")[2]]
-        / job.tokens_per_step
-    )
+    peak_path = f"accelerator.{job.chip.name}.flop_per_s.{job.precision.linear}"
     used = int(columns.accelerators[0])
     outputs |= {
         "training.tokens_per_step": Output(
@@ -308,7 +303,7 @@ def _outputs(
         ),
         "training.flop_per_token": Output(
             label="model FLOPs per trained token",
-            value=evaluator_flop,
+            value=training_flop_per_token(job.model, job.sequence),
             unit="FLOP/token",
             method=f"3 x forward: 2 per matrix parameter in use plus attention ({FlopConvention.CAUSAL})",
             inputs={"sequence": "training.sequence_length"},
