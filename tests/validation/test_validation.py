@@ -7,7 +7,7 @@ import pytest
 
 from gigawatt.errors import InputError
 from gigawatt.validation import one_constant, summarise, validate_cases, validate_training
-from gigawatt.validation._rows import COLUMNS, texts
+from gigawatt.validation._rows import COLUMNS, meaning, texts
 
 
 @cache
@@ -86,8 +86,7 @@ def test_every_text_of_the_table_is_explained():
             "sequence_parallel",
         ):
             assert (column, row[column].strip()) in known, (row["id"], column)
-        for column in ("interconnect", "experts"):
-            assert not row[column] or (column, row[column].strip()) in known, (row["id"], column)
+        assert not row["interconnect"] or ("interconnect", row["interconnect"].strip()) in known, row["id"]
 
 
 def table(tmp_path, change=None, drop=None, cell=None):
@@ -108,11 +107,44 @@ def test_another_table_of_the_same_columns(tmp_path):
     assert [row["ratio"] for row in result["rows"]] == [row["ratio"] for row in training()["rows"][:2]]
 
 
-def test_an_unknown_text_is_reported_never_guessed(tmp_path):
-    row = validate_training(table(tmp_path, cell=("recompute", "fulll")))["rows"][1]
+def test_an_unknown_text_is_reported_and_counts_as_not_stated(tmp_path):
+    row = validate_training(table(tmp_path, cell=("recompute", "sometimes")))["rows"][1]
+    blank = validate_training(table(tmp_path, cell=("recompute", "")))["rows"][1]
+    assert "recompute text 'sometimes' is not in the table" in row["unknown_texts"][0]
+    assert row["ratio"] == blank["ratio"]
+    assert blank["unknown_texts"] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (("accelerator", "H1OO"), "accelerator text 'H1OO' is not in the table"),
+        (("precision", "FB8-CS"), "nearest: 'FP8-CS'"),
+        (("experts", "many"), "neither '256' nor '256+1 shared'"),
+        (("global_batch", ""), "does not state the global batch"),
+    ],
+)
+def test_a_row_that_cannot_be_read_says_why(tmp_path, cell, reason):
+    row = validate_training(table(tmp_path, cell=cell))["rows"][1]
     assert row["ratio"] is None
-    assert "recompute text 'fulll' is not in the table" in row["skipped"]
-    assert "nearest: 'full'" in row["skipped"]
+    assert reason in row["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "field", "value"),
+    [
+        ("accelerator", "AMD Instinct MI300X 192GB", "name", "MI300X"),
+        ("accelerator", "NVIDIA H20 96GB", "name", "H20"),
+        ("accelerator", "NVIDIA H200 NVL", "name", "H200 SXM"),
+        ("precision", "FP8 blockwise (DeepSeek recipe)", "recipe", "fp8"),
+        ("precision", "NVFP4 with BF16 attention", "recipe", "fp4"),
+        ("recompute", "full activation checkpointing", "mode", "full"),
+        ("zero_stage_or_fsdp", "PyTorch FSDP2, 64 ranks", "zero", "3"),
+        ("flop_convention", "model FLOPs with causal mask", "attention", "causal"),
+    ],
+)
+def test_patterns_read_other_spellings(column, text, field, value):
+    assert meaning({column: text}, column)[field] == value
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
     skipped = [row for row in result["rows"] if row["skipped"]]
     for row in skipped:
         console.print(Text(f"not predicted: {row['id']}: {row['skipped']}", style="yellow"))
+    for text in sorted({text for row in result["rows"] for text in row["unknown_texts"]}):
+        console.print(Text(f"note: {text}", style="yellow"))
     console.print(
         f"{summary['n']} of {len(result['rows'])} rows predicted; bias is the median of predicted/measured - 1 (above zero: too fast)"
     )

@@ -1,5 +1,8 @@
 """A row of the published table as a training job: free text is read through one documented table, never guessed.
 
+A text that stands in no entry and fits no pattern of that table counts as not stated where a row can do without it (network, recompute, sharding,
+attention, sequence parallelism), and the row says so; an unknown accelerator or precision makes the row unreadable.
+
 What a blank cell means: a decision (parallel degree, micro-batch, recompute) that the source does not state is chosen
 by the search; a vocabulary of 32,000, heads of width 128 and sequences of 2,048 tokens stand in where the
 architecture leaves them out (listed in `Reading.assumed`). A row without a global batch cannot be predicted.
@@ -9,8 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -91,6 +96,7 @@ class Reading:
     replicas: int
     split: int
     assumed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     calibrated: bool = True
     meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -138,18 +144,43 @@ def texts() -> Mapping[tuple[str, str], Mapping[str, str]]:
     return found
 
 
-def meaning(row: Mapping[str, str], column: str) -> Mapping[str, str]:
-    """Return what the text of a cell means. Raises UnreadableRowError where the table does not have it."""
+# Cells whose text may be unknown: they count as not stated, and the row says so. Of the others an unknown text is no row.
+MAY_BE_UNKNOWN = ("interconnect", "recompute", "zero_stage_or_fsdp", "attention", "sequence_parallel")
+
+
+def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = None) -> Mapping[str, str]:
+    """Return what the text of a cell means: its own entry in texts.csv, else the first pattern (with *) that fits.
+
+    A text that fits nothing is added to `unknown` and counts as not stated where the column allows that; elsewhere
+    UnreadableRowError is raised with the nearest known text.
+    """
     text = row[column].strip()
     known = texts().get((column, text))
     if known is not None:
         return known
-    if column == "model" or (text == "" and column in ("interconnect", "experts")):
-        return {}
-    near = nearest_name(text, [entry for where, entry in texts() if where == column])
-    raise UnreadableRowError(
-        f"{column} text {text!r} is not in the table of texts" + (f" (nearest: {near!r})" if near else "")
-    )
+    fallback = texts().get((column, ""), {})
+    for (where, pattern), fields in texts().items():
+        if text and where == column and "*" in pattern and fnmatchcase(text.casefold(), pattern.casefold()):
+            return fields
+    if column == "model" or text == "":
+        return {} if column == "model" else fallback
+    message = f"{column} text {text!r} is not in the table of texts"
+    if unknown is not None and column in MAY_BE_UNKNOWN:
+        unknown.append(f"{message}: taken as not stated")
+        return fallback
+    near = nearest_name(text, [entry for where, entry in texts() if where == column and "*" not in entry])
+    raise UnreadableRowError(message + (f" (nearest: {near!r})" if near else ""))
+
+
+def _experts(row: Mapping[str, str]) -> tuple[int, int]:
+    """Return routed and shared experts from "256" or "256+1 shared"; (0, 0) for a dense model."""
+    text = row["experts"].strip()
+    if not text:
+        return 0, 0
+    found = re.fullmatch(r"(\d+)(?:\s*\+\s*(\d+)\s*shared)?", text)
+    if found is None:
+        raise UnreadableRowError(f"experts text {text!r} is neither '256' nor '256+1 shared'")
+    return int(found[1]), int(found[2] or 0)
 
 
 def number(row: Mapping[str, str], column: str) -> float | None:
@@ -181,11 +212,11 @@ def read(row: Mapping[str, str]) -> Reading:
         "recompute",
         "zero_stage_or_fsdp",
         "attention",
-        "experts",
         "model",
         "sequence_parallel",
     )
-    meanings = {column: meaning(row, column) for column in columns}
+    unknown: list[str] = []
+    meanings = {column: meaning(row, column, unknown) for column in columns}
     batch = number(row, "global_batch")
     if not batch:
         raise UnreadableRowError("the source does not state the global batch")
@@ -193,6 +224,7 @@ def read(row: Mapping[str, str]) -> Reading:
     accelerator = _accelerator(meanings["accelerator"], meanings["interconnect"])
     split = int(meanings["accelerator"].get("split", "1"))
     count = int(number(row, "n_accelerators") or 0) * (split if row["accelerator"].startswith("Trainium") else 1)
+    meanings["zero_stage_or_fsdp"] = {**meanings["zero_stage_or_fsdp"], **_sharding_degrees(row["zero_stage_or_fsdp"])}
     group = meanings["zero_stage_or_fsdp"].get("shard_group")
     replicas = max(1, count // int(group)) if group and count % int(group) == 0 else 1
     if meanings["interconnect"].get("slices"):
@@ -202,14 +234,23 @@ def read(row: Mapping[str, str]) -> Reading:
     sequence = number(row, "seq_len")
     if not sequence:
         assumed.append("seq_len")
+    precision = PRECISIONS[meanings["precision"]["recipe"]]
+    try:
+        chip = chip_of(accelerator)
+        chip.peak(precision.linear)
+        fabric = fabric_of(accelerator, max(ranks, 1), scale_up_domain=_domain(row, meanings, accelerator))
+    except InputError as error:
+        raise UnreadableRowError(error.problems[0].message) from None
+    if ranks < 1:
+        raise UnreadableRowError("the source does not state the accelerators")
     job = TrainingJob(
         model=model,
-        chip=chip_of(accelerator),
-        fabric=fabric_of(accelerator, ranks, scale_up_domain=_domain(row, meanings, accelerator)),
+        chip=chip,
+        fabric=fabric,
         accelerators=ranks,
         global_batch=max(1, round(batch / replicas)),
         sequence=int(sequence or ASSUMED_SEQUENCE),
-        precision=PRECISIONS[meanings["precision"]["recipe"]],
+        precision=precision,
     )
     return Reading(
         job=job,
@@ -217,9 +258,18 @@ def read(row: Mapping[str, str]) -> Reading:
         replicas=replicas,
         split=split if row["accelerator"].startswith("Trainium") else 1,
         assumed=tuple(assumed),
+        unknown=tuple(unknown),
         calibrated=job.chip.calibrated,
         meanings=meanings,
     )
+
+
+def _sharding_degrees(text: str) -> dict[str, str]:
+    """Return the degrees in a text such as "DP 16 x FSDP 48 x TP 8": tensor parallel, and ranks that shard together."""
+    found = re.search(r"FSDP (\d+) x TP (\d+)", text)
+    if found is None:
+        return {}
+    return {"tensor_parallel": found[2], "shard_group": str(int(found[1]) * int(found[2]))}
 
 
 def _accelerator(meaning: Mapping[str, str], network: Mapping[str, str]) -> Accelerator:
@@ -281,10 +331,9 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
         "moe_ffn": integer("moe_ffn"),
         "tie_embeddings": False,
     }
-    experts = meanings["experts"]
+    experts, shared = _experts(row)
     if experts:
-        architecture["experts"] = int(experts["experts"])
-        architecture["shared_expert_ffn"] = int(experts.get("shared", "0")) * (integer("moe_ffn") or 0)
+        architecture |= {"experts": experts, "shared_expert_ffn": shared * (integer("moe_ffn") or 0)}
     for source in (meanings["attention"], meanings["model"]):
         architecture |= {key: int(value) for key, value in source.items() if key != "plain"}
     kept = {key: value for key, value in architecture.items() if value is not None}

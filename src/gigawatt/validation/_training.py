@@ -49,6 +49,7 @@ def _predict(row: Mapping[str, str]) -> dict[str, Any]:
         "calibrated": False,
         "skipped": None,
         "assumed": [],
+        "unknown_texts": [],
         "note": "",
         "_utilisation": None,
         "_baseline": (row["accelerator"], row["precision"]),
@@ -67,6 +68,7 @@ def _predict(row: Mapping[str, str]) -> dict[str, Any]:
         "ratio": predicted / measured,
         "calibrated": reading.calibrated,
         "assumed": list(reading.assumed),
+        "unknown_texts": list(reading.unknown),
         "note": note,
         "_utilisation": convention * measured / predicted,
     }
