@@ -60,14 +60,6 @@ class Sourced:
         """Return the same number pinned to `value`, without a range."""
         return replace(self, best=value, low=value, high=value)
 
-    @property
-    def relative_range(self) -> float:
-        """Half of (high - low) over |best|; 0 for an exact number, infinite where best is 0 and the range is not."""
-        half = (self.high - self.low) / 2
-        if half == 0:
-            return 0.0
-        return half / abs(self.best) if self.best else math.inf
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
@@ -110,6 +102,13 @@ class Output:
             "method": self.method,
             "inputs": dict(self.inputs),
         }
+
+
+def outputs_frame(outputs: Mapping[str, Output]) -> Any:
+    """Return outputs as a pandas DataFrame, one row per path. Needs pandas."""
+    import pandas as pd
+
+    return pd.DataFrame([{"path": path, **output.to_dict()} for path, output in outputs.items()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

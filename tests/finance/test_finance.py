@@ -13,7 +13,7 @@ from gigawatt.finance import (
     levelised_cost_of_compute,
     net_present_value,
 )
-from gigawatt.planning._inputs import FACTS
+from gigawatt.planning._assumptions import FACTS
 
 VALUES = {path: load_catalog().fact(FACTS.get(path, path)).best for path in ASSUMPTIONS}
 

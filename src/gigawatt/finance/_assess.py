@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gigawatt.evidence import Breakdown, Output
+from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.finance._formulas import capital_recovery_factor
 
 SECONDS_PER_YEAR = 365.25 * 86400.0
@@ -55,9 +55,7 @@ class FinanceResult:
 
     def to_frame(self) -> Any:
         """Return the outputs as a pandas DataFrame. Needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame([{"path": path, **output.to_dict()} for path, output in self.outputs.items()])
+        return outputs_frame(self.outputs)
 
 
 def capital_per_accelerator(price_usd: float, switches: float, peak_w: float, values: Mapping[str, float]) -> float:

@@ -16,7 +16,8 @@ from gigawatt import finance, power, reliability
 from gigawatt.errors import InfeasibleError
 from gigawatt.evidence import Output
 from gigawatt.hardware import plan_network
-from gigawatt.planning._inputs import DEFAULT_COUNT, Group, Inputs
+from gigawatt.planning._groups import DEFAULT_COUNT, Group
+from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Fleet, FleetGroup
 from gigawatt.quantity import format_quantity
 from gigawatt.training import Constants, TrainingJob, TrainingResult, train
@@ -60,7 +61,6 @@ class Evaluation:
     power: power.PowerResult
     finance: finance.FinanceResult
     outputs: Mapping[str, Output]
-    deployed_accelerators: int
 
     def value(self, path: str) -> float:
         """Return one output."""
@@ -153,7 +153,6 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
         power=powers,
         finance=money,
         outputs=outputs,
-        deployed_accelerators=powered,
     )
 
 

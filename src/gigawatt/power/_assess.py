@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gigawatt.evidence import Breakdown, Output
+from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.power._formulas import accelerators_fed, smoothing_energy
 
 ASSUMPTIONS = (
@@ -55,9 +55,7 @@ class PowerResult:
 
     def to_frame(self) -> Any:
         """Return the outputs as a pandas DataFrame. Needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame([{"path": path, **output.to_dict()} for path, output in self.outputs.items()])
+        return outputs_frame(self.outputs)
 
 
 def assess(

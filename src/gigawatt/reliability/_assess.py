@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gigawatt.evidence import Breakdown, Output
+from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._formulas import (
     exact_efficiency,
     exact_interval,
@@ -58,9 +58,7 @@ class ReliabilityResult:
 
     def to_frame(self) -> Any:
         """Return the outputs as a pandas DataFrame. Needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame([{"path": path, **output.to_dict()} for path, output in self.outputs.items()])
+        return outputs_frame(self.outputs)
 
 
 def spares_needed(accelerators: int, values: Mapping[str, float]) -> int:

@@ -255,12 +255,6 @@ class FinanceSection(Section):
     )
 
 
-class ModelFile(Section):
-    """A model from a file."""
-
-    config: str = Field(description="Path to a Hugging Face config.json, relative to the scenario.")
-
-
 class ScenarioFields(Section):
     """A scenario of gigawatt: the chips, power, time and money that there are, and what is to be trained. Every field
     is optional.

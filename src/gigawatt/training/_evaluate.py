@@ -19,7 +19,6 @@ from gigawatt.model import (
     Recompute,
     flop_per_token,
     layer_parameters,
-    parameters,
     training_flop_per_token,
 )
 from gigawatt.training._columns import Columns
@@ -412,8 +411,3 @@ def mfu_of(job: TrainingJob, step_s: float, accelerators: int, convention: FlopC
     """Return model FLOP utilisation against the 16-bit dense peak under a named convention (PaLM, arXiv 2204.02311)."""
     flop = training_flop_per_token(job.model, job.sequence, convention) * job.tokens_per_step
     return flop / (step_s * accelerators * _reference_peak(job))
-
-
-def total_parameters(job: TrainingJob) -> int:
-    """Return the parameters of the job's model."""
-    return parameters(job.model).total

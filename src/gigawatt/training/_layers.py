@@ -53,7 +53,6 @@ class LayerCosts:
     vector_forward: Array
     vector_backward: Array
     cheap_forward: Array
-    forward_flop: Array
     tensor_forward: Array
     context_forward: Array
     context_backward: Array
@@ -149,7 +148,7 @@ class LayerTable:
         return np.broadcast_to(sum((self._seconds(op) for op in operations), np.zeros(())), (len(columns),))
 
     def _layer(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
-        costs: dict[str, Array] = {"cheap_forward": np.zeros(()), "forward_flop": np.zeros(())}
+        costs: dict[str, Array] = {"cheap_forward": np.zeros(())}
         for phase in PASSES:
             sums = {family: np.zeros(()) for family in ("matmul", "attention", "vector")}
             for operation in layer_operations(
@@ -164,10 +163,8 @@ class LayerTable:
                 seconds = self._seconds(operation)
                 family = "matmul" if operation.family == "grouped_matmul" else operation.family
                 sums[family] = sums[family] + seconds
-                if phase == "forward":
-                    costs["forward_flop"] = costs["forward_flop"] + operation.flop
-                    if operation.name in CHEAP:
-                        costs["cheap_forward"] = costs["cheap_forward"] + seconds
+                if phase == "forward" and operation.name in CHEAP:
+                    costs["cheap_forward"] = costs["cheap_forward"] + seconds
             costs |= {f"{family}_{phase}": seconds for family, seconds in sums.items()}
         return costs | self._traffic(layer, columns, shard, costs) | self._activations(layer, columns, shard)
 
