@@ -151,12 +151,12 @@ def test_all_reduce_grows_with_the_ranks():
 
 
 # docs/science.md 4.7: bandwidth that DeepEP measures on H800 (logical, B/s): 8 ranks on NVLink, more over RDMA
-@pytest.mark.parametrize(("ranks", "measured"), [(8, 153e9), (32, 58e9)])
+@pytest.mark.parametrize(("ranks", "measured"), [(8, 153e9), (32, 58e9), (64, 51e9)])
 def test_r12_all_to_all_of_deepep(ranks, measured):
     fabric = fabric_of(CATALOG.accelerator("H800"), ranks)
     sent = 4096 * 8 * 7168 * 1.0  # 4,096 tokens, 8 experts, fp8
     logical = sent / float(collective_seconds(fabric, "all_to_all", sent, ranks, 1))
-    assert logical == pytest.approx(measured, rel=0.35)
+    assert logical == pytest.approx(measured, rel=0.20)
 
 
 def test_tiers_follow_the_size():

@@ -194,6 +194,12 @@ def test_infeasible_is_an_answer(sections, words):
         ({"fleet": {"accelerator": "H100"}}, ["how many accelerators?"]),
         ({"assumptions": {"power.pue_liqid": 1.2}}, ["no such assumption"]),
         ({"assumptions": {"reliability.detect_s": "3 kW"}}, ["a time is needed"]),
+        (
+            {"strategy": {"tensor_parallel": 5}},
+            ["strategy.tensor_parallel", "does not divide", "1, 2, 4, 8, 16, 32, 64"],
+        ),
+        ({"strategy": {"expert_parallel": 3}, "model": "Grok-1"}, ["does not divide the experts", "1, 2, 4, 8"]),
+        ({"strategy": {"pipeline_parallel": 200}}, ["more pipeline chunks than layers"]),
         ({"site": {"region": "tenesee"}}, ["did you mean 'tennessee'"]),
         ({"catalog": ["nowhere.yaml"]}, ["no such file"]),
     ],

@@ -122,6 +122,7 @@ def resolve(scenario: Scenario) -> Inputs:
     if problems or entry is None or model is None:
         raise InputError(problems)
     reference = slowest([group.accelerator for group in groups])
+    problems += _pin_problems(scenario, model)
     problems += hardware_problems(scenario, groups, PRECISIONS[name])
     if problems:
         raise InputError(problems)
@@ -142,6 +143,39 @@ def resolve(scenario: Scenario) -> Inputs:
         assumptions=table,
         notes=tuple(notes),
     )
+
+
+def _pin_problems(scenario: Scenario, model: Transformer) -> list[Problem]:
+    """Return the pinned decisions that no fleet could make valid for this model, with the place of each."""
+    pins, experts = scenario.strategy, model.experts.experts if model.experts else 1
+    chunks = (pins.pipeline_parallel or 1) * (pins.virtual_stages or 1)
+    layers = len(model.layers) + 2
+    checks = [
+        ("tensor_parallel", pins.tensor_parallel, model.heads, f"a divisor of the {model.heads} attention heads"),
+        ("expert_parallel", pins.expert_parallel, experts, f"a divisor of the {experts} experts"),
+    ]
+    problems = [
+        Problem(
+            message=f"does not divide {'the attention heads' if name == 'tensor_parallel' else 'the experts'}",
+            location=scenario.place(f"strategy.{name}"),
+            path=f"strategy.{name}",
+            found=str(value),
+            allowed=f"{words}: {', '.join(str(n) for n in range(1, whole + 1) if whole % n == 0)}",
+        )
+        for name, value, whole, words in checks
+        if value is not None and whole % value
+    ]
+    if chunks > layers:
+        problems.append(
+            Problem(
+                message="more pipeline chunks than layers, embedding and head",
+                location=scenario.place("strategy.pipeline_parallel"),
+                path="strategy.pipeline_parallel",
+                found=f"{chunks} chunks",
+                allowed=f"pipeline_parallel x virtual_stages of at most {layers}",
+            )
+        )
+    return problems
 
 
 def _model_entry(scenario: Scenario, catalog: Catalog) -> ModelEntry:

@@ -83,7 +83,7 @@ def train(
     if step.rejection[0]:
         raise InputError(
             Problem(
-                message=f"this strategy cannot run: it {REJECTIONS[step.rejection[0]]}",
+                message=f"this strategy cannot run: {REJECTIONS[step.rejection[0]]}",
                 path="strategy",
                 found=str(columns.row(0)),
             )
@@ -340,7 +340,7 @@ def _infeasible(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) 
         most = max(found.rejected, key=lambda rule: found.rejected[rule]) if found.rejected else "nothing to try"
         remedy = "free the pinned degrees, or choose others" if pins else "use more accelerators or a larger batch"
         return InfeasibleError(
-            f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, most fail because it {most}. {remedy.capitalize()}.",
+            f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, most break this rule: {most}. {remedy.capitalize()}.",
             constraint="strategy",
             remedy=remedy,
         )

@@ -15,7 +15,7 @@
     type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: css("--soft") },
     axisLabel: { color: css("--soft"), hideOverlap: true }, splitLine: { lineStyle: { color: css("--line") } }, ...extra,
   });
-  const room = (width) => Math.min(210, Math.max(110, width * 0.34));
+  const room = (width) => Math.min(230, Math.max(110, width * 0.38));
   const grid = (width, right) => ({ left: room(width) + 12, right: right ?? 70, top: 8, bottom: 44 });
 
   const draw = {
