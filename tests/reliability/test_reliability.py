@@ -139,3 +139,37 @@ def test_a_million_accelerators_need_hot_spares():
     assert spares_needed(1_000_000, VALUES) > spares_needed(100_000, VALUES) > 0
     with pytest.raises(ValueError, match="unknown policy"):
         assess(accelerators=8, parameters=1, values=VALUES, policy="hope")
+
+
+@pytest.mark.parametrize("accelerators", [16_384, 100_000, 1_000_000])
+def test_wall_time_shares_against_simulation(accelerators):
+    """A Poisson stream of failures, each followed by a restart that a failure may interrupt; four shares of the clock."""
+    result = assess(accelerators=accelerators, parameters=1e12, values=VALUES)
+    gaps = np.random.default_rng(3).exponential(result.mtbf_s, 400_000)
+    down = np.minimum(gaps, result.restart_s)
+    saved = np.floor((gaps - down) / (result.interval_s + result.save_s))
+    work, saving = saved.sum() * result.interval_s, saved.sum() * result.save_s
+    simulated = [work, saving, down.sum(), gaps.sum() - down.sum() - work - saving]
+    for child, seconds in zip(result.wall_time.children, simulated, strict=True):
+        assert child.value == pytest.approx(seconds / gaps.sum(), abs=2e-3), child.label
+
+
+def test_the_best_interval_keeps_its_digits_for_rare_failures():
+    for mtbf in (1e8, 1e12, 1e16, 1e20):
+        assert float(exact_interval(1.0, mtbf)) == pytest.approx(float(young_interval(1.0, mtbf)) - 2 / 3, rel=1e-8)
+
+
+def test_a_free_save_loses_only_restarts():
+    assert float(exact_interval(0.0, 1000.0)) == 0
+    assert float(exact_efficiency(0.0, 0.0, 100.0, 1000.0)) == pytest.approx(math.exp(-0.1))
+
+
+def test_scalars_and_columns_agree():
+    mtbf, save = np.array([182.0, 1800.0, 11124.0]), np.array([1.0, 10.0, 60.0])
+    columns = exact_efficiency(exact_interval(save, mtbf), save, 20.0, mtbf)
+    rows = [float(exact_efficiency(exact_interval(d, m), d, 20.0, m)) for d, m in zip(save, mtbf, strict=True)]
+    assert columns == pytest.approx(rows, rel=1e-12)
+
+
+def test_spares_are_whole_servers():
+    assert spares_needed(100_000, VALUES, 8) == 8 * spares_needed(100_000, VALUES)

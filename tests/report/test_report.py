@@ -40,7 +40,7 @@ def test_the_summary_fits_a_screen_and_is_plain_when_piped(width):
     assert "\x1b" not in text
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    assert len(text.splitlines()) <= 56
+    assert len(text.splitlines()) <= 50
     for word in ("what binds", "smallest change", "strategy", "training run", "facility power"):
         assert word in text
 

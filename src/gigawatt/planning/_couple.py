@@ -22,6 +22,8 @@ from gigawatt.planning._result import Fleet, FleetGroup
 from gigawatt.quantity import format_quantity
 from gigawatt.training import Constants, TrainingJob, TrainingResult, train
 
+# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
+LARGEST_SERVER = 16
 # What a fleet is looked for in where neither a count nor a limit is given: a bound for the search, far above any site.
 MOST_ACCELERATORS = 20_000_000
 
@@ -210,7 +212,8 @@ def _limits(inputs: Inputs, limit_fleet: bool) -> Limits:
 
 
 def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bool) -> Limits:
-    alone = size <= max(group.accelerator.server_chips or 1 for group in inputs.groups)  # one server needs no network
+    # one server, or one scale-up domain, needs no further network
+    alone = size <= max(max(g.accelerator.server_chips or 1, g.accelerator.scale_up_domain or 1) for g in inputs.groups)
     over = inputs.scenario.network.oversubscription or 1.0
     switches = 0.0 if alone else plan_network(size, oversubscription=over).switches_per_endpoint
     values = {path.partition(".")[2]: inputs.value(path) for path in power.ASSUMPTIONS}
@@ -297,7 +300,9 @@ def _spares(inputs: Inputs, powered: int) -> int:
         return asked.spares
     if asked.policy != "hot_spare":
         return 0
-    return reliability.spares_needed(powered, inputs.values(reliability.ASSUMPTIONS))
+    server = max(group.accelerator.server_chips or 1 for group in inputs.groups)
+    lost = server if server <= LARGEST_SERVER else int(inputs.value("reliability.tray_accelerators"))
+    return reliability.spares_needed(powered, inputs.values(reliability.ASSUMPTIONS), lost)
 
 
 # outputs that belong to no single engine -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ ASSUMPTIONS = (
     "reliability.hot_spare_restart_s",
     "reliability.hot_spare_save_s",
     "reliability.repair_s",
+    "reliability.tray_accelerators",
 )
 START_REFERENCE_ACCELERATORS = 512
 SPARE_PROBABILITY = 0.99
@@ -61,12 +63,14 @@ class ReliabilityResult:
         return outputs_frame(self.outputs)
 
 
-def spares_needed(accelerators: int, values: Mapping[str, float]) -> int:
-    """Return the hot spares that cover the failed accelerators under repair in 99 % of the time (Poisson,
+def spares_needed(accelerators: int, values: Mapping[str, float], accelerators_per_server: int = 1) -> int:
+    """Return the hot spares, in accelerators, that cover the servers under repair in 99 % of the time.
+
+    A failed accelerator takes its whole server of `accelerators_per_server` out, so servers are counted (Poisson,
     docs/science.md 8.7).
     """
     mean = accelerators * values["reliability.hardware_failure_rate"] * values["reliability.repair_s"]
-    return poisson_quantile(mean, SPARE_PROBABILITY)
+    return accelerators_per_server * poisson_quantile(mean, SPARE_PROBABILITY)
 
 
 def assess(
@@ -131,7 +135,11 @@ def assess(
         value=float(spares),
         unit="",
         method="spares that cover 99 % of repair times (Poisson), or as given",
-        inputs={"rate": "reliability.hardware_failure_rate", "repair": "reliability.repair_s"},
+        inputs={
+            "rate": "reliability.hardware_failure_rate",
+            "repair": "reliability.repair_s",
+            "tray": "reliability.tray_accelerators",
+        },
     )
     return ReliabilityResult(
         policy=policy,
@@ -148,10 +156,13 @@ def assess(
 
 
 def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: float) -> Breakdown:
-    """Return the shares of wall time: useful, saving, restarting (first order), and work done twice (the rest)."""
-    lost = 1.0 - goodput
-    saving = goodput * save / tau
-    restarting = min(restart / mtbf, max(lost - saving, 0.0))
+    """Return the shares of wall time: useful, saving, restarting, and work done twice (the rest).
+
+    A restart begins at every failure and lasts R or until the next failure, M*(1 - exp(-R/M)) on average, so restarting
+    takes exactly 1 - exp(-R/M) of the time.
+    """
+    saving = goodput * save / tau if tau else 0.0
+    restarting = -math.expm1(-restart / mtbf)
     return Breakdown.of(
         "wall time",
         "fraction",
@@ -159,7 +170,7 @@ def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: fl
             "training": goodput,
             "saving": saving,
             "restarting": restarting,
-            "work done twice": lost - saving - restarting,
+            "work done twice": max(1.0 - goodput - saving - restarting, 0.0),
         },
     )
 
@@ -241,8 +252,7 @@ def _outputs(
             label="goodput with whole-job restart",
             value=whole,
             unit="fraction",
-            formula="interval / M * exp(-restart / M) / expm1((interval + save) / M)" if restart / mtbf < 700 else "",
-            method="" if restart / mtbf < 700 else "restarts never end between failures",
+            formula="interval / M * exp(-min(restart / M, 700)) / expm1(min((interval + save) / M, 700))",
             inputs={
                 "interval": "reliability.checkpoint_interval",
                 "M": between,

@@ -50,7 +50,9 @@ def exact_interval(save_s: Numbers, mtbf_s: Numbers) -> Numbers:
     ratio = np.asarray(save_s, dtype=np.float64) / np.asarray(mtbf_s, dtype=np.float64)
     x = np.where(ratio < 0.5, np.sqrt(2 * ratio) + ratio / 3, 1 + ratio)
     for _ in range(8):  # Newton; converges quadratically on this convex function
-        x = x - (x + np.exp(-x) - 1 - ratio) / np.maximum(-np.expm1(-x), 1e-300)
+        x = x - (x + np.expm1(-x) - ratio) / np.maximum(-np.expm1(-x), 1e-300)
+    # Below 1e-6 the difference cancels; there x = sqrt(2r) + r/3 is good to 1e-7.
+    x = np.where(ratio < 1e-6, np.sqrt(2 * ratio) + ratio / 3, x)
     return np.asarray(mtbf_s * x - save_s)
 
 
@@ -59,11 +61,13 @@ def exact_efficiency(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, m
     2006).
 
     Failures during saves and restarts are included. M=3.09 h, R=600, delta=60 at the best tau: 85.3 %. Tends to 0,
-    not to NaN, where restarts take longer than the time between failures.
+    not to NaN, where restarts take longer than the time between failures, and to exp(-R/M) where neither save nor
+    interval takes time.
     """
     m = np.asarray(mtbf_s, dtype=np.float64)
     span = np.minimum((interval_s + save_s) / m, 700.0)
-    return np.asarray(interval_s / m * np.exp(-np.minimum(restart_s / m, 700.0)) / np.expm1(span))
+    working = np.where(span > 0, interval_s / m / np.expm1(np.where(span > 0, span, 1.0)), 1.0)
+    return np.asarray(np.exp(-np.minimum(restart_s / m, 700.0)) * working)
 
 
 def first_order_waste(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, mtbf_s: Numbers) -> Numbers:

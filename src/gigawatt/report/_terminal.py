@@ -96,14 +96,14 @@ _BREAKDOWNS = (
 
 def _bars(breakdowns: Mapping[str, Mapping[str, Any]], width: int) -> Table:
     each = min(56, (width - 4) // 2)
-    tables = [_bar_table(title, breakdowns[name], each) for name, title in _BREAKDOWNS if name in breakdowns]
+    tables = [_bar_table(title, breakdowns[name], each, rows=3) for name, title in _BREAKDOWNS if name in breakdowns]
     grid = Table.grid(padding=(0, 4, 0, 0))
     for left in range(0, len(tables), 2):
         grid.add_row(*tables[left : left + 2])
     return grid
 
 
-def _bar_table(title: str, tree: Mapping[str, Any], width: int, rows: int = 4) -> Table:
+def _bar_table(title: str, tree: Mapping[str, Any], width: int, rows: int) -> Table:
     """Return the largest parts of a breakdown as shares with bars, the rest in one line, `width` columns wide."""
     total = tree["value"]
     parts = [part for part in tree["children"] if part["value"] >= 0.005 * total]
