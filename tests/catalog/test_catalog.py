@@ -58,7 +58,14 @@ def test_facts_are_dated(catalog):
 
 @pytest.mark.parametrize(
     ("text", "sortable"),
-    [("2024", "2024"), ("2025-Q2", "2025-06"), ("FY26Q1", "2026-03"), ("2023-2025", "2025"), ("", "")],
+    [
+        ("2024", "2024"),
+        ("2025-Q2", "2025-06"),
+        ("FY26Q1", "2025-04"),
+        ("FY26Q4", "2026-01"),
+        ("2023-2025", "2025"),
+        ("", ""),
+    ],
 )
 def test_dates_sort_by_their_end(text, sortable):
     assert sortable_date(text) == sortable

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
-from gigawatt.catalog._tables import Row, number, sourced
+from gigawatt.catalog._tables import Row, number, packaged_rows, sourced
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
 from gigawatt.quantity import QuantityError, parse_quantity
@@ -43,6 +44,7 @@ PEAKS: Mapping[str, str] = {
     "fp64": "fp64_tflops",
     "fp32": "fp32_tflops",
     "tf32": "tf32_tflops",
+    "fp16": "fp16_tflops",
     "bf16": "bf16_tflops",
     "fp8": "fp8_tflops",
     "int8": "int8_tops",
@@ -53,6 +55,13 @@ _SHORT_NAMES = {
     "price": ("price_usd_low", "price_usd_high"),
     "server": ("server_name", "server_chips", "server_max_kw"),
     "scale_up": ("scale_up_uni_gbs", "scale_up_bidi_gbs", "scale_up_domain"),
+    "all but the NVLink figures": (
+        *PEAKS.values(),
+        *MEASURED.values(),
+        "price_usd_low",
+        "price_usd_high",
+        *(column for column, _, _, _ in NUMBERS.values() if column != "scale_up_uni_gbs"),
+    ),
 }
 
 
@@ -118,8 +127,23 @@ class Accelerator:
         return plain | {"numbers": {path: sourced_number.to_dict() for path, sourced_number in self.numbers().items()}}
 
 
+@lru_cache(maxsize=1)
+def _extras() -> Mapping[str, Mapping[str, str]]:
+    """Return accelerator_extras.csv by name: cells that accelerators.csv tells only in words."""
+    extras: dict[str, dict[str, str]] = {}
+    for row in packaged_rows("accelerator_extras.csv"):
+        extras.setdefault(row["name"], {})[row["column"]] = row["value"]
+    return extras
+
+
+@lru_cache(maxsize=1)
+def _fp16_vendors() -> Mapping[str, str]:
+    return {row["vendor"]: row["source"] for row in packaged_rows("fp16_as_bf16.csv")}
+
+
 def accelerator_from_row(row: Row, place: str = "accelerators.csv") -> Accelerator:
     """Return the accelerator of one row of the table. Raises InputError with `place` for a cell that is no number."""
+    row = {**row, **_extras().get(row["name"], {})}
     estimated = _columns(row.get("estimated_fields", ""))
     unverified = _columns(row.get("unverified_fields", ""))
 
@@ -153,8 +177,14 @@ def accelerator_from_row(row: Row, place: str = "accelerators.csv") -> Accelerat
         note=row.get("price_basis", ""),
     )
     known_peaks = {dtype: rate for dtype, rate in peaks.items() if rate is not None}
-    if "bf16" in known_peaks and "fp16" not in known_peaks:
-        known_peaks["fp16"] = replace(known_peaks["bf16"], label=f"{row['name']}: dense fp16 peak", note="as bf16")
+    if "bf16" in known_peaks and "fp16" not in known_peaks and row.get("vendor", "") in _fp16_vendors():
+        bf16 = known_peaks["bf16"]
+        known_peaks["fp16"] = replace(
+            bf16,
+            label=f"{row['name']}: dense fp16 peak",
+            note=f"as bf16: {_fp16_vendors()[row['vendor']]}",
+            grade=bf16.grade if bf16.grade is Grade.ESTIMATE else Grade.DERIVED,
+        )
     chosen: dict[str, Any] = {
         name: value(column, unit, factor, spelled.replace("_", " "))
         for name, (column, unit, factor, spelled) in NUMBERS.items()
@@ -179,7 +209,7 @@ def _columns(text: str) -> set[str]:
 
 SPEC_FIELDS: Mapping[str, tuple[str, str]] = (
     {spelled: (name, unit) for name, (_, unit, _, spelled) in NUMBERS.items() if spelled != "die_area"}
-    | {dtype: (f"flop_per_s.{dtype}", "FLOP/s") for dtype in (*PEAKS, "fp16")}
+    | {dtype: (f"flop_per_s.{dtype}", "FLOP/s") for dtype in PEAKS}
     | {"price": ("price_usd", "USD")}
 )
 SPEC_COUNTS = ("scale_up_domain", "server_chips")
@@ -216,12 +246,17 @@ def accelerator_from_spec(
             result = result.with_number(
                 name, Sourced.exact(value, unit=unit, grade=Grade.GIVEN, source=place, label=label)
             )
+            if name.startswith("flop_per_s."):  # a measured rate belongs to the peak that it was measured on
+                kept = {
+                    dtype: rate for dtype, rate in result.measured_flop_per_s.items() if f"flop_per_s.{dtype}" != name
+                }
+                result = replace(result, measured_flop_per_s=kept)
         elif key in SPEC_COUNTS:
             if not isinstance(text, int) or isinstance(text, bool) or text < 1:
                 problems.append(Problem(message="a whole number above zero is needed", found=repr(text), **here))
                 continue
-            count: dict[str, Any] = {key: text}
-            result = replace(result, **count)
+            counted: dict[str, Any] = {key: text}
+            result = replace(result, **counted)
         elif key != "base":
             changes: dict[str, Any] = {key: str(text)}
             result = replace(result, **changes)

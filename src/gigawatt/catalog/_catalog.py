@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from gigawatt.catalog._accelerators import Accelerator, accelerator_from_row, accelerator_from_spec
+from gigawatt.catalog._huggingface import model_from_config
 from gigawatt.catalog._models import ModelEntry, model_from_row, model_from_spec
-from gigawatt.catalog._tables import Row, number, packaged_rows, si_units, sourced
+from gigawatt.catalog._tables import Row, number, packaged_rows, range_rules, si_units, sourced
 from gigawatt.documents import Document, read_document
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 from gigawatt.quantity import QuantityError, parse_quantity
 
 KINDS = ("accelerators", "models", "facts", "prices", "cases")
+_DATE = re.compile(r"(\d{4}(-\d{2}(-\d{2})?|-\d{4}|-Q[1-4])?|FY\d{2}Q[1-4])?")
 _KIND_OF_GRADE = {
     "measured": "measured",
     "stated": "stated",
@@ -65,8 +68,17 @@ class Catalog:
         """Return the fact of that key as it was known at `date` (its latest row not after it; the latest of all by
         default).
 
-        Where every row is later than `date`, the earliest is taken. Raises InputError for an unknown key.
+        Where every row is later than `date`, the earliest is taken. Raises InputError for an unknown key or a text that is no date.
         """
+        if date is not None and not _DATE.fullmatch(date.strip()):
+            raise InputError(
+                Problem(
+                    message="this is no date",
+                    path=key,
+                    found=repr(date),
+                    allowed="2024, 2024-11, 2024-11-07, 2024-Q4, FY25Q3 or 2023-2025",
+                )
+            )
         if key not in self.facts:
             raise InputError(
                 Problem(
@@ -108,10 +120,13 @@ class Catalog:
             raise InputError(Problem(message=f"no entry of {kind} mentions {name!r}"))
         return {"name": name, "rows": rows}
 
-    def _resolve(self, kind: str, name: str, names: Sequence[str], place: str, path: str) -> str:
+    def _find(self, kind: str, name: str, names: Sequence[str], aliases: bool = True) -> str | None:
         folded = {known.casefold(): known for known in names}
-        alias = self.aliases.get((kind, name.casefold()), name)
-        found = folded.get(name.casefold()) or folded.get(alias.casefold())
+        alias = self.aliases.get((kind, name.casefold()), name) if aliases else name
+        return folded.get(name.casefold()) or folded.get(alias.casefold())
+
+    def _resolve(self, kind: str, name: str, names: Sequence[str], place: str, path: str) -> str:
+        found = self._find(kind, name, names)
         if found is not None:
             return found
         spelled = {known: known for known in names} | {
@@ -180,6 +195,7 @@ def fact_from_row(row: Row, place: str) -> Sourced | None:
         date=row["date"],
         label=row.get("label") or row["key"],
         note=row["notes"],
+        rule=range_rules()[row["unit"]],
     )
 
 
@@ -195,16 +211,18 @@ def sourced_table(package: str, path: str) -> dict[str, Sourced]:
 def sortable_date(text: str, last: bool = False) -> str:
     """Return a date, month, quarter ("2025-Q2", "FY26Q1"), year or range as text that sorts by its end; "" sorts first.
 
-    `last` fills what is missing with the end of the period, so that "2024" as a question covers all of 2024.
+    `last` fills what is missing with the end of the period, so that "2024" as a question covers all of 2024. Fiscal quarters are
+    those of NVIDIA, the only ones in the tables: the year ends in January, so FY26Q1 ends in April 2025.
     """
     text = text.strip()
     if not text:
         return "9999" if last else ""
     if text.startswith("FY") and "Q" in text:
-        return f"20{text[2:4]}-{int(text[5]) * 3:02d}"
-    if "Q" in text:
+        months = (2000 + int(text[2:4]) - 1) * 12 + 3 * int(text[5])
+        text = f"{months // 12}-{months % 12 + 1:02d}"
+    elif "Q" in text:
         year, quarter = text.split("-Q")
-        return f"{year}-{int(quarter) * 3:02d}"
+        text = f"{year}-{int(quarter) * 3:02d}"
     parts = text.split("-")
     if len(parts) == 2 and len(parts[1]) == 4:
         parts = [parts[1]]
@@ -263,27 +281,45 @@ def _overlay(
                     )
                 known = Catalog(accelerators=accelerators, models=models, facts=facts, aliases=base.aliases)
                 if section == "accelerators":
-                    start = (
-                        known.accelerator(spec["base"], document.place(path), f"{path}.base")
-                        if "base" in spec
-                        else accelerators.get(name)
+                    target = (
+                        known._find("accelerator", name, known.accelerator_names, aliases="base" not in spec) or name
                     )
-                    accelerators[name] = accelerator_from_spec(
-                        {**spec, "name": name}, document.place(path), path, start
+                    start = (
+                        known.accelerator(str(spec["base"]), document.place(path), f"{path}.base")
+                        if "base" in spec
+                        else accelerators.get(target)
+                    )
+                    accelerators[target] = accelerator_from_spec(
+                        {**spec, "name": target}, document.place(path), path, start
                     )
                 elif section == "models":
-                    origin = (
-                        known.model_entry(spec["base"], document.place(path), f"{path}.base")
-                        if "base" in spec
-                        else models.get(name)
+                    target = (
+                        known._find(
+                            "model", name, known.model_names, aliases="base" not in spec and "config" not in spec
+                        )
+                        or name
                     )
-                    models[name] = model_from_spec({**spec, "name": name}, document.place(path), path, origin)
+                    models[target] = model_from_spec(
+                        {**spec, "name": target},
+                        document.place(path),
+                        path,
+                        _origin(known, spec, target, document, path),
+                    )
                 else:
                     facts[name] = (_fact(spec, document, path, facts.get(name)),)
             except InputError as error:
                 problems += error.problems
     if problems:
         raise InputError(problems)
+
+
+def _origin(known: Catalog, spec: Mapping[str, Any], name: str, document: Document, path: str) -> ModelEntry | None:
+    """Return the model that an overlay entry changes: its configuration file, its base, or the entry of the same name."""
+    if "config" in spec:
+        return model_from_config(document.folder / str(spec["config"]))
+    if "base" in spec:
+        return known.model_entry(str(spec["base"]), document.place(f"{path}.base"), f"{path}.base")
+    return known.models.get(name)
 
 
 def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[Sourced, ...] | None) -> Sourced:
@@ -304,6 +340,19 @@ def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[S
             Problem(message="a fact needs its best value", location=document.place(path), path=f"{path}.best")
         )
     unit = str(spec.get("unit", known[-1].unit if known else ""))
+    allowed_units = sorted({symbol for symbol, _ in si_units().values() if symbol})
+    if unit and unit not in allowed_units:
+        where = f"{path}.unit"
+        raise InputError(
+            Problem(
+                message="the unit of a fact is an SI symbol; its values may be written in any unit of that kind",
+                location=document.place(where),
+                path=where,
+                found=repr(unit),
+                allowed=", ".join(allowed_units),
+                nearest=si_units().get(unit, (nearest_name(unit, allowed_units), 1.0))[0],
+            )
+        )
     values: dict[str, float | None] = {}
     for key in ("best", "low", "high"):
         try:
@@ -318,6 +367,17 @@ def _fact(spec: Mapping[str, Any], document: Document, path: str, known: tuple[S
                     allowed=error.allowed,
                 )
             ) from None
+    best, low, high = values["best"], values["low"], values["high"]
+    if best is not None and not (best if low is None else low) <= best <= (best if high is None else high):
+        raise InputError(
+            Problem(
+                message="the range must hold the best value",
+                location=document.place(path),
+                path=path,
+                found=repr(spec),
+                allowed="low <= best <= high",
+            )
+        )
     grade = str(spec.get("grade", "stated"))
     if grade not in _KIND_OF_GRADE:
         raise InputError(

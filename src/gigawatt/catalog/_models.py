@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from gigawatt.catalog._tables import Row, number, packaged_rows, sourced
@@ -98,6 +99,12 @@ def _extras() -> dict[str, dict[str, Value]]:
     return extras
 
 
+@lru_cache(maxsize=1)
+def _evidence() -> Mapping[tuple[str, str], str]:
+    """Return model_evidence.csv: (model, column) -> kind of evidence, where the notes of models.csv say it in words."""
+    return {(row["name"], row["column"]): row["kind"] for row in packaged_rows("model_evidence.csv")}
+
+
 def model_from_row(row: Row, place: str = "models.csv") -> ModelEntry:
     """Return the model of one row of the table. Raises InputError with `place` for a cell that is no number."""
     architecture: dict[str, Value] = {}
@@ -116,7 +123,7 @@ def model_from_row(row: Row, place: str = "models.csv") -> ModelEntry:
     def value(column: str, unit: str, factor: float, label: str, kind: str = "stated") -> Sourced | None:
         return sourced(
             number(row.get(column, ""), place, column),
-            kind=kind,
+            kind=_evidence().get((row["name"], column), kind),
             unit=unit,
             factor=factor,
             source=row.get("source", ""),

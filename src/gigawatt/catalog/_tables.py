@@ -29,6 +29,12 @@ def si_units() -> Mapping[str, tuple[str, float]]:
 
 
 @lru_cache(maxsize=1)
+def range_rules() -> Mapping[str, str]:
+    """Return how the default range of a unit is bounded: "share" (never past 1), "none" (a date has no range), "" (free)."""
+    return {row["unit"]: row["range"] for row in packaged_rows("units.csv")}
+
+
+@lru_cache(maxsize=1)
 def grade_rules() -> Mapping[str, tuple[Grade, float]]:
     """Return the table of grade_ranges.csv: kind of evidence -> (grade, relative range where the source gives none)."""
     return {
@@ -65,11 +71,12 @@ def sourced(
     date: str = "",
     label: str = "",
     note: str = "",
+    rule: str = "",
 ) -> Sourced | None:
     """Return the number in SI units, or None where all of best, low and high are absent.
 
     A missing best is the geometric mean of low and high; a missing end takes the relative range of its kind of
-    evidence (grade_ranges.csv).
+    evidence (grade_ranges.csv), bounded by `rule` (see `range_rules`). Raises InputError unless low <= best <= high.
     """
     grade, relative = grade_rules()[kind]
     if best is None:
@@ -79,9 +86,17 @@ def sourced(
             best = math.sqrt(low * high) if low > 0 else (low + high) / 2
     if best is None:
         return None
-    spread = abs(best) * relative
-    low = min(best, low) if low is not None else best - spread
-    high = max(best, high) if high is not None else best + spread
+    spread = 0.0 if rule == "none" else abs(best) * relative
+    ceiling = 1.0 if rule == "share" and best <= 1.0 else math.inf
+    low = best - spread if low is None else low
+    high = min(best + spread, ceiling) if high is None else high
+    if not low <= best <= high:
+        message = "the range of a number must hold its best value"
+        raise InputError(
+            Problem(
+                message=message, path=label, found=f"low {low}, best {best}, high {high}", allowed="low <= best <= high"
+            )
+        )
     return Sourced(
         best=best * factor,
         low=low * factor,
