@@ -9,7 +9,7 @@ from gigawatt.hardware._chip import (
     critical_batch,
     operation_seconds,
     slowest_chip,
-    wave_efficiency,
+    tile_efficiency,
 )
 from gigawatt.hardware._collectives import (
     bruck_all_to_all,
@@ -58,5 +58,5 @@ __all__ = [
     "ring_reduce_scatter",
     "slowest_chip",
     "torus_all_gather",
-    "wave_efficiency",
+    "tile_efficiency",
 ]

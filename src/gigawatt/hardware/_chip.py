@@ -1,9 +1,12 @@
 """What an accelerator can do: a roofline with measured kernel efficiencies (docs/science.md 2).
 
-    t = launch + max(FLOP / (compute * peak), bytes / (memory * bandwidth))
+    t = launch + max(FLOP / (compute * shape * peak), bytes / (memory * bandwidth))
+    shape = extent / (extent + half) * tiles ** wave
 
-`compute` and `memory` belong to a chip, a kernel family and a number format; they are fitted to measured operator
-times where there are any and transferred from measured chips otherwise (`calibrated` says which).
+`compute`, `memory`, `half` and `wave` belong to a chip, a kernel family and a number format; they are fitted to
+measured operator times where there are any (`gigawatt calibrate fit`) and transferred from measured chips otherwise
+(`calibrated` says which). The extent is the depth of a matrix product, the keys that a query sees in attention and
+the rows of one expert in grouped products; `tiles` is the share of processors that work over all waves of tiles.
 """
 
 from __future__ import annotations
@@ -29,13 +32,15 @@ BEST_CASE_TO_TYPICAL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelEfficiency:
-    """Shares of the dense peak and of the memory bandwidth that a kernel family reaches, and its fixed time per
-    launch (s).
+    """Shares of the dense peak and of the memory bandwidth that a kernel family reaches, its fixed time per launch
+    (s), the extent at which it reaches half of its peak, and the weight of wave quantisation (0: none).
     """
 
     compute: float
     memory: float
     launch_s: float
+    half: float
+    wave: float
     calibrated: bool
     median_error: float
     source: str
@@ -52,6 +57,7 @@ class Chip:
     flop_per_s: Mapping[str, float]
     memory_bytes: float
     memory_bytes_per_s: float
+    processors: int
     kernels: Mapping[tuple[str, str], KernelEfficiency]
     calibrated: bool
     inputs: Mapping[str, Sourced]
@@ -88,12 +94,21 @@ def _rows() -> tuple[dict[str, str], ...]:
     return tuple(csv.DictReader(io.StringIO(text)))
 
 
+@lru_cache(maxsize=1)
+def _processors() -> Mapping[str, int]:
+    """Return streaming multiprocessors (compute units) by accelerator, from data/processors.csv."""
+    text = files("gigawatt.hardware").joinpath("data", "processors.csv").read_text(encoding="utf-8")
+    return {row["chip"]: int(row["processors"]) for row in csv.DictReader(io.StringIO(text))}
+
+
 def _efficiency(row: Mapping[str, str], fallback: KernelEfficiency | None = None) -> KernelEfficiency:
     launch = row["launch_s"]
     return KernelEfficiency(
         compute=float(row["compute"]),
         memory=float(row["memory"]),
         launch_s=float(launch) if launch else (fallback.launch_s if fallback else 0.0),
+        half=float(row["half"] or 0.0),
+        wave=float(row["wave"] or 0.0),
         calibrated=row["chip"] != "*",
         median_error=float(row["median_error"]),
         source=row["source"],
@@ -127,6 +142,7 @@ def chip_of(accelerator: Accelerator) -> Chip:
         flop_per_s={dtype: rate.best for dtype, rate in accelerator.flop_per_s.items()},
         memory_bytes=accelerator.memory_bytes.best,
         memory_bytes_per_s=accelerator.memory_bytes_per_s.best,
+        processors=_processors().get(accelerator.name, 0),
         kernels=kernels,
         calibrated=any(k.calibrated for (family, _), k in kernels.items() if family == "matmul"),
         inputs=accelerator.numbers() | _kernel_facts(accelerator.name, kernels),
@@ -152,6 +168,7 @@ def slowest_chip(chips: Sequence[Chip]) -> Chip:
         flop_per_s={dtype: min(chip.flop_per_s[dtype] for chip in chips) for dtype in dtypes},
         memory_bytes=min(chip.memory_bytes for chip in chips),
         memory_bytes_per_s=min(chip.memory_bytes_per_s for chip in chips),
+        processors=min(chip.processors for chip in chips),
         kernels=kernels,
         calibrated=all(chip.calibrated for chip in chips),
         inputs={path: min((chip.inputs[path] for chip in chips), key=lambda number: number.best) for path in shared},
@@ -179,7 +196,10 @@ def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency
     for (family, dtype), kernel in list(kernels.items()):
         if family == "matmul":
             kernels["grouped_matmul", dtype] = replace(
-                kernel, compute=kernel.compute * share, median_error=generic["grouped_matmul"].median_error
+                kernel,
+                compute=kernel.compute * share,
+                half=generic["grouped_matmul"].half,
+                median_error=generic["grouped_matmul"].median_error,
             )
     return kernels
 
@@ -202,19 +222,67 @@ def _kernel_facts(name: str, kernels: Mapping[tuple[str, str], KernelEfficiency]
     return facts
 
 
-def operation_seconds(chip: Chip, *, family: str, dtype: str, flop: Array, bytes_moved: Array) -> Array:
+def operation_seconds(
+    chip: Chip,
+    *,
+    family: str,
+    dtype: str,
+    flop: Array,
+    bytes_moved: Array,
+    rows: Array | float = 0.0,
+    columns: Array | float = 0.0,
+    depth: Array | float = 0.0,
+    count: Array | float = 1.0,
+) -> Array:
     """Return the time of an operation, seconds, same shape as its arguments (C,).
 
     `family` is matmul, grouped_matmul, attention or vector; `flop` and `bytes_moved` are totals of the operation on
-    one chip. Never below the roofline max(FLOP / peak, bytes / bandwidth). Williams, Waterman, Patterson, CACM 52(4),
-    2009. Raises InputError for a dtype that the chip lacks.
+    one chip, the shape (`count` products of `rows` x `columns` over `depth`) is only used where it is given. Never
+    below the roofline max(FLOP / peak, bytes / bandwidth). Williams, Waterman, Patterson, CACM 52(4), 2009. Raises
+    InputError for a dtype that the chip lacks.
     """
     kernel = chip.kernel(family, dtype)
     moving = bytes_moved / (kernel.memory * chip.memory_bytes_per_s)
     if family == "vector":
         return np.asarray(kernel.launch_s + moving)
-    computing = flop / (kernel.compute * chip.peak(dtype))
-    return np.asarray(kernel.launch_s + np.maximum(computing, moving))
+    share = kernel.compute * shape_efficiency(kernel, family, chip.processors, rows, columns, depth, count)
+    return np.asarray(kernel.launch_s + np.maximum(flop / (share * chip.peak(dtype)), moving))
+
+
+def shape_efficiency(
+    kernel: KernelEfficiency,
+    family: str,
+    processors: int,
+    rows: Array | float,
+    columns: Array | float,
+    depth: Array | float,
+    count: Array | float,
+) -> Array:
+    """Return the share of its best rate that a kernel reaches at a shape, (C,): the ramp with the extent of the family
+    and the waves of tiles (docs/science.md 2.2).
+    """
+    extent = np.asarray({"matmul": depth, "attention": columns, "grouped_matmul": rows}[family], dtype=np.float64)
+    known = extent > 0
+    share = np.where(known, extent / np.where(known, extent + kernel.half, 1.0), 1.0)
+    if kernel.wave and processors and family != "attention":
+        share = share * np.where(known, tile_efficiency(rows, columns, count, processors) ** kernel.wave, 1.0)
+    return np.asarray(share)
+
+
+# Tiles that libraries choose from, with the rate of a tile over that of the largest.
+TILES = ((128, 256, 1.0), (128, 128, 0.93), (64, 128, 0.8))
+
+
+def tile_efficiency(rows: Array | float, columns: Array | float, count: Array | float, processors: int) -> Array:
+    """Return the best share of working processors over the tiles in TILES, padding included (docs/science.md 2.2)."""
+    m, n = np.maximum(rows, 1.0), np.maximum(columns, 1.0)
+    best = np.zeros(())
+    for tile_rows, tile_columns, rate in TILES:
+        tiles = np.ceil(m / tile_rows) * np.ceil(n / tile_columns)
+        padded = m * n / (tiles * tile_rows * tile_columns)
+        total = tiles * count
+        best = np.maximum(best, rate * padded * total / (processors * np.ceil(total / processors)))
+    return np.asarray(best)
 
 
 def critical_batch(flop_per_s: float, memory_bytes_per_s: float, weight_bytes: float) -> float:
@@ -223,9 +291,3 @@ def critical_batch(flop_per_s: float, memory_bytes_per_s: float, weight_bytes: f
     TPU v5e in bf16 (197e12 FLOP/s, 8.2e11 B/s): 240.
     """
     return flop_per_s * weight_bytes / (2.0 * memory_bytes_per_s)
-
-
-def wave_efficiency(rows: Array, columns: Array, tile_rows: int, tile_columns: int, processors: int) -> Array:
-    """Return the share of processors that work over all waves of tiles of a matrix product (docs/science.md 2.2)."""
-    tiles = np.ceil(np.asarray(rows) / tile_rows) * np.ceil(np.asarray(columns) / tile_columns)
-    return np.asarray(tiles / (processors * np.ceil(tiles / processors)))

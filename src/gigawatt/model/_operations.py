@@ -26,6 +26,9 @@ Family = Literal["matmul", "grouped_matmul", "attention", "vector"]
 
 # FlashAttention recomputes the scores: five products backward against two forward (arXiv 2205.14135).
 ATTENTION_BACKWARD_FLOP = 2.5
+# Bytes per score where the matrix is stored in 16 bit: written, through softmax and dropout (with a mask), read again;
+# backward through both, then read for the gradients of queries, keys and values (arXiv 2205.05198, figure 3).
+SCORE_BYTES_FORWARD, SCORE_BYTES_BACKWARD = 13.0, 19.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ class _Pass:
     context: Array | None
     shard: Sharding
     precision: Precision
+    materialised_scores: bool = False
 
     def matmul(self, name: str, columns: object, depth: object, rows: object = None) -> Operation:
         m = self.tokens if rows is None else np.asarray(rows, dtype=np.float64)
@@ -133,16 +137,48 @@ def layer_operations(
     sharding: Sharding,
     precision: Precision,
     context: object = None,
+    materialised_scores: bool = False,
 ) -> tuple[Operation, ...]:
     """Return the operations of one layer in one pass on one rank.
+
+    `materialised_scores` is attention as it was before FlashAttention: all scores computed (none skipped where the
+    mask is causal) and stored.
 
     `batch` (C,) sequences per rank, `sequence` (C,) tokens per sequence before context parallelism; in decode each
     sequence contributes one token that attends to `context` (C,) cached tokens. Raises ValueError where decode has no
     context.
     """
     step = _pass(model, phase, batch, sequence, sharding, precision, context)
+    step = replace(step, materialised_scores=materialised_scores)
     operations = [*_attention(layer.attention, step), *_feed_forward(layer, step)]
-    return _backward(operations) if phase == "backward" else tuple(operations)
+    quantising = _quantising(operations, phase, precision)
+    return (*(_backward(operations) if phase == "backward" else operations), *quantising)
+
+
+def _quantising(operations: list[Operation], phase: Phase, precision: Precision) -> list[Operation]:
+    """Return what it takes to bring the inputs of narrow products into their format: of activations forward, of the
+    gradients of their outputs backward.
+    """
+    zero = np.zeros(())
+    found: list[Operation] = []
+    for operation in operations:
+        if operation.family in ("matmul", "grouped_matmul") and DTYPE_BYTES[operation.dtype] < 2.0:
+            width = operation.columns if phase == "backward" else operation.depth
+            found.append(
+                replace(
+                    operation,
+                    name=f"{operation.name} quantise",
+                    family="vector",
+                    dtype=precision.vector,
+                    flop=zero,
+                    bytes_moved=precision.quantise_bytes * operation.rows * width * operation.count,
+                    rows=zero,
+                    columns=zero,
+                    depth=zero,
+                    count=np.ones(()),
+                )
+            )
+    return found
 
 
 def embedding_operations(
@@ -223,6 +259,10 @@ def _attention(attention: Attention, step: _Pass) -> list[Operation]:
         )
         operations.append(step.vector("attention.rotary", 2.0 * step.tokens * (heads + kv_heads) * attention.head_dim))
     operations.append(_attention_core(attention, step))
+    if step.materialised_scores and step.context is None:
+        scores = step.tokens * step.sequence * heads
+        moved = SCORE_BYTES_FORWARD / DTYPE_BYTES[step.precision.vector] * scores
+        operations.append(step.vector("attention.scores", moved))
     operations.append(step.matmul("attention.out", h, out_width))
     operations.append(step.vector("attention.residual", 3.0 * step.tokens * h * step.shard.vector_share))
     return operations
@@ -256,7 +296,7 @@ def _attention_core(attention: Attention, step: _Pass) -> Operation:
             cached = np.asarray(float(attention.cached_width))
         moved = DTYPE_BYTES[step.precision.kv_cache] * step.tokens * keys * cached + e * step.tokens * heads * widths
     else:
-        keys = _mean_contexts(step.sequence, attention.window, step.causal)
+        keys = _mean_contexts(step.sequence, attention.window, step.causal and not step.materialised_scores)
         kv_heads = np.maximum(attention.kv_heads / step.shard.tensor_parallel, 1.0)
         moved = e * step.tokens * (heads + kv_heads) * widths
     return Operation(
@@ -372,5 +412,12 @@ _BACKWARD: Mapping[Family, Callable[[Operation], list[Operation]]] = {
             bytes_moved=ATTENTION_BACKWARD_FLOP * op.bytes_moved,
         )
     ],
-    "vector": lambda op: [replace(op, name=f"{op.name} (backward)", bytes_moved=2.0 * op.bytes_moved)],
+    "vector": lambda op: [
+        replace(
+            op,
+            name=f"{op.name} (backward)",
+            bytes_moved=op.bytes_moved
+            * (SCORE_BYTES_BACKWARD / SCORE_BYTES_FORWARD if op.name == "attention.scores" else 2.0),
+        )
+    ],
 }

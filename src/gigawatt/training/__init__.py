@@ -1,9 +1,8 @@
 """Strategies to memory and step time, in columns; search over them."""
 
-from gigawatt.training._columns import Columns
-from gigawatt.training._constants import Constants, constant_facts, constants
+from gigawatt.training._columns import NAMED, Columns, ContextExchange, Schedule
+from gigawatt.training._constants import Constants, constant_facts, constants, default_stack, stacks
 from gigawatt.training._evaluate import (
-    MEMORY_PARTS,
     REJECTIONS,
     STEP_PARTS,
     Evaluator,
@@ -13,6 +12,8 @@ from gigawatt.training._evaluate import (
     mfu_of,
 )
 from gigawatt.training._job import TrainingJob
+from gigawatt.training._memory import MEMORY_PARTS
+from gigawatt.training._optimizers import OPTIMIZERS, Optimizer
 from gigawatt.training._pipeline import (
     bubble_1f1b,
     bubble_dualpipe,
@@ -29,11 +30,16 @@ from gigawatt.training._search import SearchResult, Space, search, strategies
 __all__ = [
     "COMPUTING",
     "MEMORY_PARTS",
+    "NAMED",
+    "OPTIMIZERS",
+    "Optimizer",
     "REJECTIONS",
     "STEP_PARTS",
     "Columns",
     "Constants",
+    "ContextExchange",
     "Evaluator",
+    "Schedule",
     "SearchResult",
     "Space",
     "StepColumns",
@@ -45,12 +51,14 @@ __all__ = [
     "bubble_zero_bubble_1p",
     "constant_facts",
     "constants",
+    "default_stack",
     "evaluate",
     "expected_maximum",
     "mfu_of",
     "micro_batches_in_flight",
     "relative_bubble",
     "search",
+    "stacks",
     "stage_layers",
     "strategies",
     "train",

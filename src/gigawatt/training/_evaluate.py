@@ -21,10 +21,11 @@ from gigawatt.model import (
     layer_parameters,
     training_flop_per_token,
 )
-from gigawatt.training._columns import Columns
+from gigawatt.training._columns import Columns, ContextExchange, Schedule
 from gigawatt.training._job import TrainingJob
-from gigawatt.training._layers import LayerCosts, LayerTable
-from gigawatt.training._pipeline import micro_batches_in_flight, stage_layers
+from gigawatt.training._layers import LayerTable
+from gigawatt.training._memory import MEMORY_PARTS, Block, Stages, memory
+from gigawatt.training._pipeline import stage_layers
 
 Array = NDArray[np.float64]
 
@@ -40,6 +41,10 @@ REJECTIONS = (
     "expert groups do not fold onto the tensor, context and data ranks",
     "expert-tensor parallel is neither 1 nor tensor parallel",
     "the global batch is smaller than data parallel times micro-batch",
+    "tensor times context parallel does not divide the attention heads (Ulysses)",
+    "the shard group does not divide the data-parallel ranks",
+    "zero-bubble and DualPipe schedules need a pipeline without virtual stages",
+    "DualPipe needs an even pipeline and an even number of micro-batches, twice as many as stages",
     "does not fit in memory",
 )
 OUT_OF_MEMORY = len(REJECTIONS) - 1
@@ -54,14 +59,15 @@ STEP_PARTS = (
     "context-parallel communication",
     "expert-parallel communication",
     "pipeline sends",
+    "activation offload",
     "pipeline bubble",
     "batch remainder",
     "data-parallel communication",
     "optimizer",
     "stragglers",
     "step overhead",
+    "data loading",
 )
-MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "reserve")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +92,6 @@ class StepColumns:
     network_bytes: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stages:
-    """The distinct stages of each strategy's pipeline: layers per group (C, K, G), ends and stage index (C, K),
-    validity (C, K).
-    """
-
-    layers: Array
-    first: Array
-    last: Array
-    index: Array
-    exists: NDArray[np.bool_]
-
-
 class Evaluator:
     """Evaluates strategies of one job; keeps the layer costs between blocks."""
 
@@ -121,24 +114,35 @@ class Evaluator:
         job, model = self.job, self.job.model
         experts = model.experts.experts if model.experts else 1
         expert_ranks = c.expert_parallel * c.expert_tensor_parallel
-        fold = c.tensor_parallel * c.context_parallel * c.data_parallel
+        shards = c.data_parallel * c.context_parallel
         chunks = c.pipeline_parallel * c.virtual_stages
-        rounds = np.ceil(job.global_batch / (c.micro_batch * c.data_parallel))
+        rounds = -(-job.global_batch // (c.micro_batch * c.data_parallel))
+        piped = c.pipeline_parallel > 1
+        virtual = c.virtual_stages > 1
+        dual = c.schedule == Schedule.DUALPIPE
+        split = c.context_parallel > 1
         rules = [
             c.accelerators > job.accelerators,
             model.heads % c.tensor_parallel != 0,
             chunks > len(model.layers) + 2,
-            (c.virtual_stages > 1) & (c.pipeline_parallel == 1),
-            (c.virtual_stages > 1) & (rounds % c.pipeline_parallel != 0),
-            (c.context_parallel > 1) & (job.sequence % (2 * c.context_parallel) != 0),
+            virtual & ~piped,
+            virtual & (rounds % c.pipeline_parallel != 0),
+            split & (job.sequence % (2 * c.context_parallel) != 0),
             experts % c.expert_parallel != 0,
-            fold % expert_ranks != 0,
+            (shards * c.tensor_parallel) % expert_ranks != 0,
             (c.expert_tensor_parallel != 1) & (c.expert_tensor_parallel != c.tensor_parallel),
             c.micro_batch * c.data_parallel > job.global_batch,
+            split
+            & (c.context_exchange == ContextExchange.ULYSSES)
+            & (model.heads % (c.tensor_parallel * c.context_parallel) != 0),
+            (c.shard_ranks > 0) & (shards % np.maximum(c.shard_ranks, 1) != 0),
+            (c.schedule != Schedule.ONE_F_ONE_B) & (virtual | ~piped),
+            dual & ((c.pipeline_parallel % 2 != 0) | (rounds % 2 != 0) | (rounds < 2 * c.pipeline_parallel)),
         ]
         result = np.zeros(len(c), dtype=np.int64)
         for code, broken in reversed(list(enumerate(rules, start=1))):
-            result[broken] = code
+            if broken.any():
+                result[broken] = code
         return result
 
     # stages --------------------------------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ class Evaluator:
             self._stage_cache[key] = (counts[index], index == 0, index == len(counts) - 1, index)
         return self._stage_cache[key]
 
-    def _stages(self, c: Columns) -> _Stages:
+    def _stages(self, c: Columns) -> Stages:
         keys, inverse = np.unique(c.pipeline_parallel * 4096 + c.virtual_stages, return_inverse=True)
         found = [self._stages_of(int(key) // 4096, int(key) % 4096) for key in keys]
         widest = max(len(stage[3]) for stage in found)
@@ -166,7 +170,7 @@ class Evaluator:
             n = len(index)
             layers[row, :n], exists[row, :n] = counts, True
             ends[0, row, :n], ends[1, row, :n], ends[2, row, :n] = first, last, index
-        return _Stages(
+        return Stages(
             layers=layers[inverse],
             first=ends[0][inverse],
             last=ends[1][inverse],
@@ -174,9 +178,7 @@ class Evaluator:
             exists=exists[inverse],
         )
 
-    # memory --------------------------------------------------------------------------------------------------------
-
-    def _stage_parameters(self, c: Columns, stages: _Stages) -> tuple[Array, Array]:
+    def _stage_parameters(self, c: Columns, stages: Stages) -> tuple[Array, Array]:
         """Return parameters per rank and stage, (C, K): those that data parallelism replicates, and those of
         experts.
         """
@@ -188,201 +190,213 @@ class Evaluator:
         alone = (c.pipeline_parallel == 1)[:, None]
         tied = head * (0.0 if model.tied_embeddings else 1.0)
         dense = dense + stages.first * embedding + stages.last * np.where(alone, tied, head)
+        if not self.experts.any():
+            return dense, np.zeros_like(dense)
         experts = stages.layers @ self.experts / (c.expert_parallel * c.expert_tensor_parallel)[:, None]
         return dense, experts
 
-    def _shards(self, c: Columns) -> tuple[Array, Array]:
-        """Return how many ranks share the replicated and the expert parameters, (C,)."""
-        dense = (c.data_parallel * c.context_parallel).astype(np.float64)
-        fold = c.tensor_parallel * c.context_parallel * c.data_parallel
-        return dense, np.maximum(fold / (c.expert_parallel * c.expert_tensor_parallel), 1.0)
-
-    def _memory(
-        self,
-        c: Columns,
-        costs: LayerCosts,
-        at: NDArray[np.int64],
-        stages: _Stages,
-        held: tuple[Array, Array],
-        rounds: Array,
-    ) -> tuple[Array, dict[str, Array], NDArray[np.int64]]:
-        dense, experts = held
-        dense_shards, expert_shards = (shards[:, None] for shards in self._shards(c))
-        zero, recipe = c.zero_stage[:, None], self.job.precision
-
-        def state(bytes_each: float, from_stage: int) -> Array:
-            sharded = dense / dense_shards + experts / expert_shards
-            return bytes_each * np.where(zero >= from_stage, sharded, dense + experts)
-
-        gathered = np.where(
-            zero >= 3, 4.0 * (dense + experts) / np.maximum(stages.layers.sum(axis=-1), 1.0), 0.0
-        )  # two layers in 16 bit
-        kept = self._kept_activations(c, costs, at)  # (C, G)
-        working = np.where(c.recompute == Recompute.FULL, costs.activation_none[:, at].max(axis=0), 0.0)
-        flight = micro_batches_in_flight(
-            stages.index, c.pipeline_parallel[:, None], c.virtual_stages[:, None], rounds[:, None]
+    def block(self, c: Columns) -> Block:
+        """Return everything about strategies that memory and time share."""
+        costs, at = self.table.lookup(c)
+        stages = self._stages(c)
+        dense, experts = self._stage_parameters(c, stages)
+        everyone = (c.data_parallel * c.context_parallel).astype(np.float64)
+        shards = np.where(c.shard_ranks > 0, np.minimum(c.shard_ranks, everyone), everyone)
+        ranks = everyone * c.tensor_parallel / (c.expert_parallel * c.expert_tensor_parallel)
+        per_stage = len(self.job.model.layers) / c.pipeline_parallel
+        return Block(
+            job=self.job,
+            columns=c,
+            costs=costs,
+            at=at,
+            stages=stages,
+            dense=dense,
+            experts=experts,
+            dense_shards=shards,
+            dense_ranks=everyone,
+            expert_shards=np.maximum(ranks * shards / everyone, 1.0),
+            expert_ranks=np.maximum(ranks, 1.0),
+            rounds=np.maximum(np.ceil(self.job.global_batch / (c.micro_batch * c.data_parallel)), 1.0),
+            recomputed=np.where(c.recompute_layers > 0, np.minimum(c.recompute_layers / per_stage, 1.0), 1.0),
         )
-        activations = np.einsum("ckg,cg->ck", stages.layers, kept) * flight + working[:, None]
-        parts = {
-            "weights": state(recipe.weight_bytes, 3) + gathered,
-            "gradients": state(recipe.gradient_bytes, 2),
-            "optimizer": state(self.job.optimizer_bytes_per_parameter, 1),
-            "activations": activations,
-            "logits": stages.last * costs.logits[at][:, None],
-            "reserve": np.full_like(activations, self.job.reserve_bytes),
-        }
-        total = np.where(stages.exists, sum(parts.values(), np.zeros(())), -np.inf)
-        worst = total.argmax(axis=1)
-        rows = np.arange(len(c))
-        return (
-            total[rows, worst],
-            {name: part[rows, worst] for name, part in parts.items()},
-            stages.index[rows, worst].astype(np.int64),
-        )
-
-    @staticmethod
-    def _kept_activations(c: Columns, costs: LayerCosts, at: NDArray[np.int64]) -> Array:
-        mode = c.recompute
-        kept = np.where(
-            mode == Recompute.FULL,
-            costs.activation_full[:, at],
-            np.where(mode == Recompute.SELECTIVE, costs.activation_selective[:, at], costs.activation_none[:, at]),
-        )
-        return np.asarray(kept.T)
 
     # time ----------------------------------------------------------------------------------------------------------
 
-    def _layer_parts(self, c: Columns, costs: LayerCosts, at: NDArray[np.int64]) -> dict[str, Array]:
+    def _layer_parts(self, b: Block) -> dict[str, Array]:
         """Return seconds of one layer and micro-batch by part, each (G, C)."""
+        c, costs, at, k = b.columns, b.costs, b.at, self.job.constants
         full, selective = c.recompute == Recompute.FULL, c.recompute == Recompute.SELECTIVE
-        forward = costs.matmul_forward + costs.attention_forward + costs.vector_forward
-        again = np.where(full, forward[:, at], np.where(selective, costs.cheap_forward[:, at], 0.0))
-        passes = np.where(full, 3.0, 2.0)
-        groups = costs.matmul_forward.shape[0]
+        share = np.where(full, b.recomputed, 0.0)
+        forward = (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]
+        again = share * forward + np.where(selective, costs.cheap_forward[:, at], 0.0)
+        passes = 2.0 + share
+        exchange = np.where(c.schedule == Schedule.DUALPIPE, 1.0 - k.dualpipe_expert_overlap, 1.0)
         return {
             "matrix products": (costs.matmul_forward + costs.matmul_backward)[:, at],
             "attention": (costs.attention_forward + costs.attention_backward)[:, at],
             "vector operations": (costs.vector_forward + costs.vector_backward)[:, at],
             "recompute": again,
-            "host gaps": np.broadcast_to(passes * self.job.constants.host_per_layer_s, (groups, len(c))),
+            "host gaps": costs.host_forward[:, at] * (1.0 + share) + costs.host_backward[:, at],
             "tensor-parallel communication": costs.tensor_forward[:, at] * passes,
-            "context-parallel communication": (costs.context_forward + costs.context_backward)[:, at]
-            + np.where(full, costs.context_forward[:, at], 0.0),
-            "expert-parallel communication": costs.expert_forward[:, at] * passes,
+            "context-parallel communication": costs.context_forward[:, at] * (1.0 + share)
+            + costs.context_backward[:, at],
+            "expert-parallel communication": costs.expert_forward[:, at] * passes * exchange,
         }
 
-    def _step(
-        self,
-        c: Columns,
-        costs: LayerCosts,
-        at: NDArray[np.int64],
-        stages: _Stages,
-        held: tuple[Array, Array],
-        rounds: Array,
-    ) -> tuple[dict[str, Array], NDArray[np.int64]]:
-        job, k = self.job, self.job.constants
-        parts = self._layer_parts(c, costs, at)
+    def _step(self, b: Block) -> dict[str, Array]:
+        job, k, c = self.job, self.job.constants, b.columns
+        costs, at, stages = b.costs, b.at, b.stages
+        parts = self._layer_parts(b)
         ends = stages.first * (costs.embedding_forward + costs.embedding_backward)[at][:, None]
         ends = ends + stages.last * (costs.head_forward + costs.head_backward)[at][:, None]
-        per_layer = sum(parts.values(), np.zeros(()))
-        stage_seconds = np.where(stages.exists, np.einsum("ckg,gc->ck", stages.layers, per_layer) + ends, -np.inf)
+        per_layer = np.add.reduce(list(parts.values()))
+        stage_seconds = np.where(stages.exists, _over_groups(stages.layers, per_layer) + ends, -np.inf)
         pace = stage_seconds.argmax(axis=1)
         rows = np.arange(len(c))
-        layers = stages.layers[rows, pace]  # (C, G)
-        result = {name: np.einsum("cg,gc->c", layers, part) for name, part in parts.items()}
+        layers = stages.layers[rows, pace].T  # (G, C)
+        result = {name: (layers * part).sum(axis=0) for name, part in parts.items()}
         result["matrix products"] = result["matrix products"] + ends[rows, pace]
         pipelined = c.pipeline_parallel > 1
-        send = collective_seconds(job.fabric, "send", costs.message[at], 2, c.accelerators // c.pipeline_parallel)
-        result["pipeline sends"] = np.where(pipelined, 2 * send * c.virtual_stages * (1 - k.pipeline_send_overlap), 0.0)
-        micro = sum(result.values(), np.zeros(()))
+        if pipelined.any():
+            send = collective_seconds(job.fabric, "send", costs.message[at], 2, c.accelerators // c.pipeline_parallel)
+            shown = 2 * send * c.virtual_stages * (1 - k.pipeline_send_overlap)
+            result["pipeline sends"] = np.where(pipelined, shown, 0.0)
+        forward = (layers * (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]).sum(axis=0)
+        backward = result["matrix products"] + result["attention"] + result["vector operations"] - forward
+        if c.offload_activations.any():
+            moved = (layers * b.kept()).sum(axis=0) / k.host_link_bytes_per_s
+            late = np.maximum(moved - forward, 0.0) + np.maximum(moved - backward, 0.0)
+            result["activation offload"] = np.where(c.offload_activations > 0, late, 0.0)
+        micro = np.add.reduce(list(result.values()))
         exact = job.global_batch / (c.micro_batch * c.data_parallel)
         result = {name: part * exact for name, part in result.items()}
-        result["pipeline bubble"] = micro * (c.pipeline_parallel - 1) / c.virtual_stages
-        result["batch remainder"] = micro * np.maximum(rounds - exact, 0.0)
-        forward = np.einsum(
-            "cg,gc->c", layers, (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]
-        )
-        backward = np.einsum(
-            "cg,gc->c", layers, (costs.matmul_backward + costs.attention_backward + costs.vector_backward)[:, at]
-        )
-        owned = held[0][rows, pace], held[1][rows, pace]
-        result["data-parallel communication"] = self._data_parallel(c, owned, forward, backward, rounds)
-        dense_shards, expert_shards = self._shards(c)
-        sharded = c.zero_stage >= 1
-        updated = owned[0] / np.where(sharded, dense_shards, 1.0) + owned[1] / np.where(sharded, expert_shards, 1.0)
-        streaming = job.chip.kernel("vector", job.precision.vector).memory * job.chip.memory_bytes_per_s
-        result["optimizer"] = updated * k.optimizer_traffic_bytes / streaming
-        result["stragglers"] = sum(result.values(), np.zeros(())) * k.straggler_sigma * expected_maximum(c.accelerators)
+        result["pipeline bubble"] = self._bubble(b, micro, micro - forward, layers)
+        result["batch remainder"] = micro * np.maximum(b.rounds - exact, 0.0)
+        owned = b.dense[rows, pace], b.experts[rows, pace]
+        result["data-parallel communication"] = self._data_parallel(b, owned, forward, backward)
+        result["optimizer"] = self._optimizer(b, owned)
+        busy = np.add.reduce(list(result.values()))
+        result["stragglers"] = busy * k.straggler_sigma * expected_maximum(c.accelerators)
         result["step overhead"] = np.full(len(c), k.step_overhead_s)
-        return {name: result[name] * job.model_error for name in STEP_PARTS}, pace
+        result = {name: result[name] * job.model_error for name in STEP_PARTS if name in result}
+        if job.sample_bytes > 0 and job.storage_bytes_per_s > 0:
+            reading = job.global_batch * job.sample_bytes / job.storage_bytes_per_s
+            result["data loading"] = np.maximum(reading - np.add.reduce(list(result.values())), 0.0)
+        return result
 
-    def _data_parallel(
-        self, c: Columns, owned: tuple[Array, Array], forward: Array, backward: Array, rounds: Array
-    ) -> Array:
+    def _bubble(self, b: Block, micro: Array, backward: Array, layers: Array) -> Array:
+        """Return the seconds that the pace-setting stage waits (docs/science.md 5)."""
+        c = b.columns
+        p = c.pipeline_parallel
+        plain = micro * (p - 1) / c.virtual_stages
+        if not c.schedule.any():
+            return np.asarray(plain)
+        weight = (layers * b.costs.weight_gradient[:, b.at]).sum(axis=0)
+        zero = (p - 1) * np.maximum(micro - 2 * weight, 0.0)
+        dual = np.maximum(p / 2 - 1, 0) * np.maximum(micro + backward - 3 * weight, 0.0)
+        return np.asarray(np.choose(c.schedule, [plain, zero, dual]))
+
+    def _optimizer(self, b: Block, owned: tuple[Array, Array]) -> Array:
+        """Return seconds of the parameter update: bytes over memory bandwidth (or the host link), and products."""
+        job, c, optimizer = self.job, b.columns, self.job.optimizer
+        sharded = c.zero_stage >= 1
+        updated = owned[0] / np.where(sharded, b.dense_shards, 1.0) + owned[1] / np.where(sharded, b.expert_shards, 1.0)
+        streaming = job.chip.kernel("vector", job.precision.vector).memory * job.chip.memory_bytes_per_s
+        ends = job.precision.gradient_bytes + 2.0
+        seconds = updated * (optimizer.traffic_bytes + ends) / streaming
+        if c.offload_optimizer.any():
+            away = updated * (optimizer.traffic_bytes + ends) / job.constants.host_link_bytes_per_s
+            seconds = np.where(c.offload_optimizer > 0, away, seconds)
+        if optimizer.flop_per_parameter_and_width:
+            rate = job.chip.peak(job.precision.vector) * job.chip.kernel("matmul", job.precision.vector).compute
+            seconds = seconds + updated * optimizer.flop_per_parameter_and_width * job.model.hidden / rate
+        return np.asarray(seconds)
+
+    def _data_parallel(self, b: Block, owned: tuple[Array, Array], forward: Array, backward: Array) -> Array:
         """Return exposed seconds of gradient reduction and weight gathering per step (arXiv 1910.02054;
         docs/science.md 4.1-4.3, 4.9).
         """
-        job = self.job
-        dense_size, expert_size = self._shards(c)
-        stride = c.tensor_parallel
-        expert_stride = c.expert_parallel * c.expert_tensor_parallel
+        job, c, rounds, k = self.job, b.columns, b.rounds, self.job.constants
+        stride, expert_stride = c.tensor_parallel, c.expert_parallel * c.expert_tensor_parallel
 
-        def exchange(kind: Collective, bytes_each: float) -> Array:
-            dense = collective_seconds(job.fabric, kind, owned[0] * bytes_each, dense_size, stride)
-            if not owned[1].any():
-                return dense
-            return dense + collective_seconds(job.fabric, kind, owned[1] * bytes_each, expert_size, expert_stride)
+        def exchange(kind: Collective, dense: Array, expert: Array, sizes: tuple[Array, Array], apart: int) -> Array:
+            seconds = collective_seconds(job.fabric, kind, dense, sizes[0], stride * (sizes[2] if apart else 1))
+            if owned[1].any():
+                seconds = seconds + collective_seconds(job.fabric, kind, expert, sizes[1], expert_stride)
+            return seconds
 
-        gather = exchange("all_gather", 2.0)
+        within = (b.dense_shards, b.expert_shards, b.dense_shards)
+        gather = exchange("all_gather", owned[0] * 2.0, owned[1] * 2.0, within, 0)
         scatter = gather * (job.precision.gradient_bytes / 2.0)
-        overlap = job.constants.data_parallel_overlap
-        hidden_forward, hidden_backward = overlap * forward, overlap * backward
-        once = np.maximum(0.0, scatter - hidden_backward) + np.maximum(0.0, gather - hidden_forward)
-        plain = np.maximum(0.0, 2 * scatter - hidden_backward)
-        each_backward = rounds * np.maximum(0.0, scatter - hidden_backward)
-        sharded_gradients = each_backward + np.maximum(0.0, gather - hidden_forward)
-        fully = rounds * (
-            np.maximum(0.0, gather - hidden_forward) + np.maximum(0.0, gather + scatter - hidden_backward)
-        )
-        return np.asarray(np.choose(np.clip(c.zero_stage, 0, 3), [plain, once, sharded_gradients, fully]))
+        outer = np.zeros(())
+        if c.shard_ranks.any():
+            across = (b.dense_ranks / b.dense_shards, b.expert_ranks / b.expert_shards, b.dense_shards)
+            bytes_each = job.precision.gradient_bytes
+            outer = exchange(
+                "all_reduce",
+                owned[0] * bytes_each / b.dense_shards,
+                owned[1] * bytes_each / b.expert_shards,
+                across,
+                1,
+            )
+
+        def shown(traffic: Array, behind: Array) -> Array:
+            hidden = np.minimum(traffic, k.data_parallel_overlap * behind)
+            return traffic - (1.0 - k.overlap_contention) * hidden
+
+        gathered = shown(gather, forward)
+        stage = np.clip(c.zero_stage, 0, 3)
+        options = [
+            lambda: shown(2 * scatter, backward),
+            lambda: shown(scatter + outer, backward) + gathered,
+            lambda: rounds * shown(scatter, backward) + shown(outer, backward) + gathered,
+            lambda: rounds * (gathered + shown(gather + scatter, backward)) + shown(outer, backward),
+        ]
+        present = np.unique(stage)
+        if len(present) == 1:
+            return np.asarray(options[int(present[0])]())
+        return np.asarray(np.choose(stage, [option() for option in options]))
 
     # everything ----------------------------------------------------------------------------------------------------
 
     def evaluate(self, c: Columns) -> StepColumns:
         """Return memory, step time and the rule that each strategy breaks, if any."""
         job = self.job
+        b = self.block(c)
+        held, memory_parts, worst = memory(b)
         rejection = self.rejections(c)
-        costs, at = self.table.lookup(c)
-        stages = self._stages(c)
-        held = self._stage_parameters(c, stages)
-        rounds = np.maximum(np.ceil(job.global_batch / (c.micro_batch * c.data_parallel)), 1.0)
-        memory, memory_parts, worst = self._memory(c, costs, at, stages, held, rounds)
-        rejection = np.where((rejection == 0) & (memory > job.chip.memory_bytes), OUT_OF_MEMORY, rejection)
-        parts, _ = self._step(c, costs, at, stages, held, rounds)
-        step = sum(parts.values(), np.zeros(()))
-        peak = job.chip.peak(job.precision.linear)
-        mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * peak)
-        forward_share = 1.0 / 3.0
-        hfu = mfu * np.where(c.recompute == Recompute.FULL, 1.0 + forward_share * self._layer_share(), 1.0)
-        traffic = costs.network_bytes[:, at].T * rounds[:, None] * stages.layers.max(axis=1)
+        rejection = np.where((rejection == 0) & (held > job.chip.memory_bytes), OUT_OF_MEMORY, rejection)
+        parts = self._step(b)
+        step = np.add.reduce(list(parts.values()))
+        mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * job.chip.peak(job.precision.linear))
+        again = np.where(c.recompute == Recompute.FULL, b.recomputed * self._layer_share() / 3.0, 0.0)
+        layers = b.stages.layers.max(axis=1)
+        traffic = (b.costs.network_bytes[:, b.at].T * layers).sum(axis=1) * b.rounds
         return StepColumns(
             step_s=np.asarray(step),
             step_parts=parts,
-            memory_bytes=memory,
+            memory_bytes=held,
             memory_parts=memory_parts,
             memory_stage=worst,
-            micro_batches=rounds,
+            micro_batches=b.rounds,
             rejection=rejection,
             tokens_per_s=np.asarray(job.tokens_per_step / step),
             mfu=np.asarray(mfu),
-            hfu=np.asarray(hfu),
-            network_bytes=np.asarray(traffic.sum(axis=1) + 2 * job.precision.gradient_bytes * held[0].max(axis=1)),
+            hfu=np.asarray(mfu * (1.0 + again)),
+            network_bytes=np.asarray(traffic + 2 * job.precision.gradient_bytes * b.dense.max(axis=1)),
         )
 
     def _layer_share(self) -> float:
         """Return the share of forward FLOPs that is in layers (what full recompute does again)."""
         total = flop_per_token(self.job.model, self.job.sequence)
         return 1.0 - 2.0 * self.job.model.vocab * self.job.model.hidden / total
+
+
+def _over_groups(layers: Array, per_layer: Array) -> Array:
+    """Return sum over groups of layers (C, K, G) times seconds (G, C), (C, K)."""
+    if layers.shape[2] == 1:
+        return layers[:, :, 0] * per_layer[0][:, None]
+    return np.asarray(np.einsum("ckg,gc->ck", layers, per_layer))
 
 
 def _reference_peak(job: TrainingJob) -> float:

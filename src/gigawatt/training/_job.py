@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from gigawatt.hardware import Chip, Fabric
 from gigawatt.model import PRECISIONS, Precision, Transformer
 from gigawatt.training._constants import Constants, constants
+from gigawatt.training._optimizers import OPTIMIZERS, Optimizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
     """A model to train on up to `accelerators` equal chips of one fabric.
 
-    `global_batch` counts sequences per step, `sequence` tokens per sequence. `optimizer_bytes_per_parameter` is the
-    state beside weights and gradients (Adam with fp32 master weights: 12, arXiv 1910.02054). `model_error` is
-    measured over predicted step time, 1 unless the uncertainty of the model itself is propagated. Raises ValueError
-    unless all counts are at least one.
+    `global_batch` counts sequences per step, `sequence` tokens per sequence. `sample_bytes` of raw input are read per
+    sequence from a store that gives `storage_bytes_per_s` to the whole job (both 0 where data is no concern).
+    `model_error` is measured over predicted step time, 1 unless the uncertainty of the model itself is propagated.
+    Raises ValueError unless all counts are at least one.
     """
 
     model: Transformer
@@ -26,7 +27,9 @@ class TrainingJob:
     global_batch: int
     sequence: int
     precision: Precision = PRECISIONS["bf16"]
-    optimizer_bytes_per_parameter: float = 12.0
+    optimizer: Optimizer = OPTIMIZERS["adam"]
+    sample_bytes: float = 0.0
+    storage_bytes_per_s: float = 0.0
     constants: Constants = field(default_factory=constants)
     model_error: float = 1.0
 

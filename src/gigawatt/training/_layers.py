@@ -26,19 +26,23 @@ from gigawatt.model import (
     layer_operations,
     logits_bytes,
 )
-from gigawatt.training._columns import Columns
+from gigawatt.training._columns import Columns, ContextExchange
 from gigawatt.training._job import TrainingJob
 
 Array = NDArray[np.float64]
-# What selective recompute does again in the backward pass.
+# What selective recompute does again in the backward pass; where scores are stored it is them instead.
 CHEAP = ("attention.norm", "mlp.norm", "mlp.activation", "experts.activation", "shared.activation")
+SCORES = ("attention.core", "attention.scores")
 PASSES: tuple[Phase, ...] = ("forward", "backward")
+NARROW = ("fp8", "fp4", "int8")
 _KEY_BITS = (
-    ("tensor_parallel", 12),
+    ("tensor_parallel", 10),
     ("context_parallel", 10),
-    ("expert_parallel", 14),
+    ("expert_parallel", 12),
     ("expert_tensor_parallel", 8),
     ("micro_batch", 16),
+    ("context_exchange", 2),
+    ("tensor_overlap", 1),
 )
 
 
@@ -53,6 +57,9 @@ class LayerCosts:
     vector_forward: Array
     vector_backward: Array
     cheap_forward: Array
+    weight_gradient: Array
+    host_forward: Array
+    host_backward: Array
     tensor_forward: Array
     context_forward: Array
     context_backward: Array
@@ -61,6 +68,7 @@ class LayerCosts:
     activation_none: Array
     activation_selective: Array
     activation_full: Array
+    expert_buffer: Array
     embedding_forward: Array
     embedding_backward: Array
     head_forward: Array
@@ -125,15 +133,32 @@ class LayerTable:
         message = tokens * self.job.model.hidden * DTYPE_BYTES[self.job.precision.vector] * shard.vector_share
         return LayerCosts(**stacked, **ends, logits=np.broadcast_to(logits, (rows,)), message=message)
 
-    def _seconds(self, operation: Operation) -> Array:
+    def _seconds(self, operation: Operation, phase: Phase) -> Array:
+        """Return the time of an operation in a long run of this software stack."""
+        k = self.job.constants
+        family, flop, moved = operation.family, operation.flop, operation.bytes_moved
+        slower = 1.0
+        if family == "vector":
+            moved = moved * (k.quantise if operation.name.endswith("quantise") else k.elementwise)
+        elif family == "attention":
+            rate = k.attention_forward * (k.attention_backward if phase == "backward" else 1.0)
+            flop = flop / rate
+        else:
+            slower = 1.0 / (k.sustained_narrow if operation.dtype in NARROW else k.sustained)
+            if family == "grouped_matmul":
+                slower *= k.expert_imbalance / k.grouped_sustained
         seconds = operation_seconds(
             self.job.chip,
-            family=operation.family,
+            family=family,
             dtype=operation.dtype,
-            flop=operation.flop,
-            bytes_moved=operation.bytes_moved,
+            flop=flop,
+            bytes_moved=moved,
+            rows=operation.rows,
+            columns=operation.columns,
+            depth=operation.depth,
+            count=operation.count,
         )
-        return seconds * self.job.constants.expert_imbalance if operation.family == "grouped_matmul" else seconds
+        return seconds * slower
 
     def _end_seconds(self, name: str, phase: Phase, columns: Columns, shard: Sharding) -> Array:
         make = embedding_operations if name == "embedding" else head_operations
@@ -145,10 +170,13 @@ class LayerTable:
             sharding=shard,
             precision=self.job.precision,
         )
-        return np.broadcast_to(sum((self._seconds(op) for op in operations), np.zeros(())), (len(columns),))
+        return np.broadcast_to(sum((self._seconds(op, phase) for op in operations), np.zeros(())), (len(columns),))
 
     def _layer(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
-        costs: dict[str, Array] = {"cheap_forward": np.zeros(())}
+        k = self.job.constants
+        stored = k.materialised_scores > 0.5
+        again = SCORES if stored else CHEAP
+        costs: dict[str, Array] = {"cheap_forward": np.zeros(()), "weight_gradient": np.zeros(())}
         for phase in PASSES:
             sums = {family: np.zeros(()) for family in ("matmul", "attention", "vector")}
             for operation in layer_operations(
@@ -159,14 +187,32 @@ class LayerTable:
                 sequence=self.job.sequence,
                 sharding=shard,
                 precision=self.job.precision,
+                materialised_scores=stored,
             ):
-                seconds = self._seconds(operation)
+                seconds = self._seconds(operation, phase)
                 family = "matmul" if operation.family == "grouped_matmul" else operation.family
                 sums[family] = sums[family] + seconds
-                if phase == "forward" and operation.name in CHEAP:
+                if phase == "forward" and operation.name in again:
                     costs["cheap_forward"] = costs["cheap_forward"] + seconds
+                if operation.name.endswith("(weight gradient)"):
+                    costs["weight_gradient"] = costs["weight_gradient"] + seconds
+            if phase == "forward":
+                costs["cheap_forward"] = costs["cheap_forward"] + k.selective_products * sums["matmul"]
             costs |= {f"{family}_{phase}": seconds for family, seconds in sums.items()}
-        return costs | self._traffic(layer, columns, shard, costs) | self._activations(layer, columns, shard)
+        traffic = self._traffic(layer, columns, shard, costs)
+        return costs | traffic | self._host(costs, traffic) | self._activations(layer, columns, shard)
+
+    def _host(self, costs: dict[str, Array], traffic: dict[str, Array]) -> dict[str, Array]:
+        """Return what launching adds to a layer pass: gaps between kernels, and waiting for the host where kernels are
+        short.
+        """
+        k = self.job.constants
+        added = {}
+        for phase, launches in (("forward", 1.0), ("backward", 1.5)):
+            busy = sum(costs[f"{family}_{phase}"] for family in ("matmul", "attention", "vector"))
+            busy = busy + traffic["tensor_forward"] + traffic["expert_forward"] + traffic[f"context_{phase}"]
+            added[f"host_{phase}"] = np.maximum(k.host_per_layer_s, launches * k.host_floor_s - busy)
+        return added
 
     def _activations(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
         return {
@@ -178,32 +224,25 @@ class LayerTable:
                 sharding=shard,
                 recompute=np.full(len(columns), int(mode)),
                 precision=self.job.precision,
+                materialised_scores=self.job.constants.materialised_scores > 0.5,
+                dropout=self.job.constants.materialised_scores > 0.5,
             )
             for mode in Recompute
-        }
+        } | {"expert_buffer": expert_buffer_bytes(layer, self.job, columns, shard)}
 
     def _traffic(self, layer: Layer, columns: Columns, shard: Sharding, costs: dict[str, Array]) -> dict[str, Array]:
         """Return exposed seconds of the exchanges of one layer per pass, and the bytes one rank sends
         (docs/science.md 4.4-4.7).
         """
-        job, t, c = self.job, shard.tensor_parallel, shard.context_parallel
+        job, k, t, c = self.job, self.job.constants, shard.tensor_parallel, shard.context_parallel
         tokens = columns.micro_batch * job.sequence / c
         e = DTYPE_BYTES[job.precision.vector]
         buffer = tokens * job.model.hidden * e
         reductions = 1.0 + (1.0 if layer.feed_forward or (layer.experts and layer.experts.shared_width) else 0.0)
-        tensor = reductions * collective_seconds(job.fabric, "all_reduce", buffer, t, 1)
+        hidden = np.where(columns.tensor_overlap > 0, k.tensor_overlap_gain, k.tensor_parallel_overlap)
+        tensor = reductions * collective_seconds(job.fabric, "all_reduce", buffer, t, 1) * (1.0 - hidden)
         sent = reductions * 2 * (t - 1) / t * buffer
-
-        attention = layer.attention
-        cached = (
-            attention.cached_width
-            if attention.kv_lora_rank
-            else 2 * np.maximum(attention.kv_heads / t, 1.0) * attention.head_dim
-        )
-        keys = columns.micro_batch * job.sequence * cached * e
-        exchange = collective_seconds(job.fabric, "all_gather", keys, c, t)
-        hidden = job.constants.context_parallel_overlap
-        sent = sent + (c - 1) / c * keys
+        context, exchanged = self._context(layer, columns, shard, costs)
 
         expert = np.zeros(())
         if layer.experts is not None:
@@ -211,12 +250,45 @@ class LayerTable:
             dispatched = tokens / t * layer.experts.active * job.model.hidden * e
             one_way = collective_seconds(job.fabric, "all_to_all", dispatched, shard.expert_parallel, group)
             inner = collective_seconds(job.fabric, "all_reduce", dispatched * group, group, 1)
-            expert = (2 * one_way + inner) * job.constants.expert_imbalance
+            expert = (2 * one_way + inner) * k.expert_imbalance * (1.0 - k.expert_parallel_overlap)
             sent = sent + 2 * dispatched * (1 - 1 / shard.expert_parallel)
         return {
             "tensor_forward": tensor,
-            "context_forward": np.maximum(0.0, exchange - hidden * costs["attention_forward"]),
-            "context_backward": np.maximum(0.0, 2 * exchange - hidden * costs["attention_backward"]),
+            **context,
             "expert_forward": expert,
-            "network_bytes": 2 * sent,
+            "network_bytes": 2 * (sent + exchanged),
         }
+
+    def _context(
+        self, layer: Layer, columns: Columns, shard: Sharding, costs: dict[str, Array]
+    ) -> tuple[dict[str, Array], Array]:
+        """Return exposed seconds of the context exchange per pass, and the bytes that one rank sends in a forward
+        pass (docs/science.md 4.5; Ulysses: arXiv 2309.14509).
+        """
+        job, k, t, c = self.job, self.job.constants, shard.tensor_parallel, shard.context_parallel
+        e, attention = DTYPE_BYTES[job.precision.vector], layer.attention
+        kv_heads = np.maximum(attention.kv_heads / t, 1.0)
+        cached = attention.cached_width if attention.kv_lora_rank else 2 * kv_heads * attention.head_dim
+        keys = columns.micro_batch * job.sequence * cached * e
+        gather = collective_seconds(job.fabric, "all_gather", keys, c, t)
+        heads = attention.heads / t
+        widths = heads * (attention.query_width + attention.value_width) + cached
+        swapped = columns.micro_batch * job.sequence / c * widths * e
+        swap = collective_seconds(job.fabric, "all_to_all", swapped, c, t)
+        ring = columns.context_exchange == ContextExchange.RING
+        ulysses = columns.context_exchange == ContextExchange.ULYSSES
+        hidden = np.where(ring, k.context_parallel_overlap, 0.0)
+        exposed = {}
+        for phase, rounds in (("forward", 1.0), ("backward", 2.0)):
+            exchange = np.where(ulysses, swap, rounds * gather)
+            exposed[f"context_{phase}"] = np.maximum(0.0, exchange - hidden * costs[f"attention_{phase}"])
+        return exposed, np.where(ulysses, swapped, keys) * (c - 1) / c
+
+
+def expert_buffer_bytes(layer: Layer, job: TrainingJob, columns: Columns, shard: Sharding) -> Array:
+    """Return the bytes of dispatch and combine buffers of one expert layer, (C,); 0 for a dense layer."""
+    if layer.experts is None:
+        return np.zeros(len(columns))
+    tokens = columns.micro_batch * job.sequence / shard.context_parallel / shard.tensor_parallel
+    copies = tokens * layer.experts.active * job.constants.expert_imbalance
+    return np.asarray(2.0 * copies * job.model.hidden * DTYPE_BYTES[job.precision.vector])

@@ -203,7 +203,7 @@ _PART_INPUTS = {
         "network.scale_out_efficiency",
         "training.data_parallel_overlap",
     ),
-    "optimizer": ("{chip}.memory_bytes_per_s", "training.optimizer_traffic_bytes"),
+    "optimizer": ("{chip}.memory_bytes_per_s",),
     "stragglers": ("training.straggler_sigma",),
     "step overhead": ("training.step_overhead_s",),
 }

@@ -15,6 +15,16 @@ from gigawatt.training._evaluate import OUT_OF_MEMORY, REJECTIONS, Evaluator
 from gigawatt.training._job import TrainingJob
 
 BLOCK = 16_384
+# Decisions that are searched only where the space lists candidates for them.
+SECONDARY = (
+    "recompute_layers",
+    "shard_ranks",
+    "schedule",
+    "context_exchange",
+    "tensor_overlap",
+    "offload_optimizer",
+    "offload_activations",
+)
 # Strategies up to this much slower than the best stay in sight for alternatives and the Pareto set.
 WORTH_SHOWING = 1.25
 
@@ -96,6 +106,7 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
     check_pins(pins)
     data_parallel = pins.pop("data_parallel", None)
     expert_tensor = pins.pop("expert_tensor_parallel", None)
+    fixed = {name: pins.pop(name) for name in SECONDARY if name in pins}
 
     def values(name: str) -> tuple[int, ...]:
         return (pins[name],) if name in pins else getattr(space, name)
@@ -126,7 +137,7 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
                 if data_parallel
                 else _data_parallel(job, degrees, inner)
             )
-            block = Columns.of(**degrees, **inner, data_parallel=np.maximum(replicas, 1))
+            block = Columns.of(**degrees, **inner, **fixed, data_parallel=np.maximum(replicas, 1))
             for start in range(0, len(block), BLOCK):
                 part = block.take(slice(start, start + BLOCK))
                 if rows + len(part) > BLOCK:

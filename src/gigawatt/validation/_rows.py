@@ -27,7 +27,7 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, Transformer, transformer_of
-from gigawatt.training import TrainingJob
+from gigawatt.training import TrainingJob, constants, default_stack
 
 COLUMNS = (
     "id",
@@ -87,14 +87,15 @@ class UnreadableRowError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A row as a job: decisions that are stated (`pins`), how many such jobs run side by side (replicas joined by
-    slow links are not priced), how many ranks one accelerator counts as, and what was assumed.
+    """A row as a job: decisions that are stated (`pins`), the software stack, how many ranks one accelerator counts
+    as, how much longer the measured interval is than a step, and what was assumed.
     """
 
     job: TrainingJob
     pins: Mapping[str, int]
-    replicas: int
+    stack: str
     split: int
+    stretch: float = 1.0
     assumed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     calibrated: bool = True
@@ -145,7 +146,17 @@ def texts() -> Mapping[tuple[str, str], Mapping[str, str]]:
 
 
 # Cells whose text may be unknown: they count as not stated, and the row says so. Of the others an unknown text is no row.
-MAY_BE_UNKNOWN = ("interconnect", "recompute", "zero_stage_or_fsdp", "attention", "sequence_parallel")
+MAY_BE_UNKNOWN = (
+    "interconnect",
+    "recompute",
+    "zero_stage_or_fsdp",
+    "attention",
+    "sequence_parallel",
+    "framework",
+    "notes",
+    "includes_eval",
+)
+SILENT = ("notes", "includes_eval")  # most of their texts say nothing that a prediction needs
 
 
 def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = None) -> Mapping[str, str]:
@@ -154,7 +165,7 @@ def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = Non
     A text that fits nothing is added to `unknown` and counts as not stated where the column allows that; elsewhere
     UnreadableRowError is raised with the nearest known text.
     """
-    text = row[column].strip()
+    text = (row.get(column) or "").strip()
     known = texts().get((column, text))
     if known is not None:
         return known
@@ -165,6 +176,8 @@ def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = Non
     if column == "model" or text == "":
         return {} if column == "model" else fallback
     message = f"{column} text {text!r} is not in the table of texts"
+    if column in SILENT:
+        return {}
     if unknown is not None and column in MAY_BE_UNKNOWN:
         unknown.append(f"{message}: taken as not stated")
         return fallback
@@ -214,6 +227,9 @@ def read(row: Mapping[str, str]) -> Reading:
         "attention",
         "model",
         "sequence_parallel",
+        "framework",
+        "notes",
+        "includes_eval",
     )
     unknown: list[str] = []
     meanings = {column: meaning(row, column, unknown) for column in columns}
@@ -225,37 +241,37 @@ def read(row: Mapping[str, str]) -> Reading:
     split = int(meanings["accelerator"].get("split", "1"))
     count = int(number(row, "n_accelerators") or 0) * (split if row["accelerator"].startswith("Trainium") else 1)
     meanings["zero_stage_or_fsdp"] = {**meanings["zero_stage_or_fsdp"], **_sharding_degrees(row["zero_stage_or_fsdp"])}
-    group = meanings["zero_stage_or_fsdp"].get("shard_group")
-    replicas = max(1, count // int(group)) if group and count % int(group) == 0 else 1
-    if meanings["interconnect"].get("slices"):
-        replicas = max(replicas, int(meanings["interconnect"]["slices"]))
-    ranks = count // replicas
     model = _model(row, meanings, assumed)
     sequence = number(row, "seq_len")
     if not sequence:
         assumed.append("seq_len")
     precision = PRECISIONS[meanings["precision"]["recipe"]]
+    stack = (
+        meanings["notes"].get("stack") or meanings["framework"].get("stack") or default_stack(accelerator.vendor)
+    )
     try:
         chip = chip_of(accelerator)
         chip.peak(precision.linear)
-        fabric = fabric_of(accelerator, max(ranks, 1), scale_up_domain=_domain(row, meanings, accelerator))
+        fabric = fabric_of(accelerator, max(count, 1), scale_up_domain=_domain(row, meanings, accelerator, count))
     except InputError as error:
         raise UnreadableRowError(error.problems[0].message) from None
-    if ranks < 1:
+    if count < 1:
         raise UnreadableRowError("the source does not state the accelerators")
     job = TrainingJob(
         model=model,
         chip=chip,
         fabric=fabric,
-        accelerators=ranks,
-        global_batch=max(1, round(batch / replicas)),
+        accelerators=count,
+        global_batch=max(1, round(batch)),
         sequence=int(sequence or ASSUMED_SEQUENCE),
         precision=precision,
+        constants=constants(stack=stack, chip=chip.name),
     )
     return Reading(
         job=job,
-        pins=_pins(row, meanings, ranks, replicas, model),
-        replicas=replicas,
+        pins=_pins(row, meanings, count, model),
+        stack=stack,
+        stretch=float(meanings["includes_eval"].get("factor", "1")),
         split=split if row["accelerator"].startswith("Trainium") else 1,
         assumed=tuple(assumed),
         unknown=tuple(unknown),
@@ -292,7 +308,11 @@ def _divided(value: Sourced, share: int) -> Sourced:
     return replace(value, best=value.best / share, low=value.low / share, high=value.high / share)
 
 
-def _domain(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], accelerator: Accelerator) -> int | None:
+def _domain(
+    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], accelerator: Accelerator, count: int
+) -> int | None:
+    if meanings["interconnect"].get("slices"):
+        return max(1, count // int(meanings["interconnect"]["slices"]))
     for source in (meanings["interconnect"], meanings["accelerator"]):
         if source.get("domain"):
             return int(source["domain"])
@@ -344,16 +364,18 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
 
 
 def _pins(
-    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, replicas: int, model: Transformer
+    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, model: Transformer
 ) -> dict[str, int]:
     pins = {name: int(value) for column, name in _DEGREES.items() if (value := number(row, column))}
     sharding = meanings["zero_stage_or_fsdp"]
     pins["zero_stage"] = int(sharding["zero"])
     if "tensor_parallel" in sharding:
         pins.setdefault("tensor_parallel", int(sharding["tensor_parallel"]))
-    pins.setdefault("virtual_stages", 1)
+    if meanings["notes"].get("interleaved") is None:
+        pins.setdefault("virtual_stages", 1)
     pins.setdefault("context_parallel", 1)
     pins["sequence_parallel"] = int(meanings["sequence_parallel"]["on"])
+    pins["tensor_overlap"] = int(meanings["notes"].get("tensor_overlap", "0"))
     if model.experts is None:
         pins["expert_parallel"] = 1
     mode = meanings["recompute"]["mode"]
@@ -361,14 +383,14 @@ def _pins(
         pins["recompute"] = ("none", "selective", "full").index(mode)
     if pins["zero_stage"] == 3:
         pins.setdefault("pipeline_parallel", 1)
-        if replicas > 1 or "data_parallel" not in pins:
-            pins.setdefault("tensor_parallel", 1)
+        pins.setdefault("tensor_parallel", 1)
     known = [pins.get(name) for name in ("tensor_parallel", "pipeline_parallel", "context_parallel")]
     if all(known):
         degree = ranks
         for value in known:
             degree //= value or 1
         pins["data_parallel"] = max(degree, 1)
-    elif replicas > 1:
-        pins.pop("data_parallel", None)
+        group = int(sharding.get("shard_group", "0")) // (pins["tensor_parallel"] * pins["pipeline_parallel"])
+        if 0 < group < degree:
+            pins["shard_ranks"] = group
     return pins

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gigawatt.model import FlopConvention
-from gigawatt.training import REJECTIONS, Evaluator, Space, mfu_of, strategies
+from gigawatt.training import REJECTIONS, Columns, Evaluator, Space, mfu_of, strategies
 from gigawatt.validation._rows import Reading, UnreadableRowError, meaning, number, read, read_rows
 from gigawatt.validation._statistics import one_constant, summarise
 
@@ -56,8 +56,9 @@ def _predict(row: Mapping[str, str]) -> dict[str, Any]:
     }
     try:
         reading = read(row)
-        step_s, used, note = _step(reading)
-        quantity, measured, predicted = _compare(row, reading, step_s, used)
+        columns, note = choose(reading)
+        step_s, used = float(Evaluator(reading.job).evaluate(columns).step_s[0]), int(columns.accelerators[0])
+        quantity, measured, predicted = compare(row, reading, step_s, used)
     except UnreadableRowError as reason:
         return result | {"skipped": str(reason)}
     convention = mfu_of(reading.job, step_s, used, FlopConvention.FULL)
@@ -74,16 +75,17 @@ def _predict(row: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _step(reading: Reading) -> tuple[float, int, str]:
-    """Return the step time of the stated strategy (of the best one, where decisions are not stated), ranks, and a
-    note on memory.
+def choose(reading: Reading) -> tuple[Columns, str]:
+    """Return the stated strategy (the best one that fits where decisions are not stated) and a note on memory.
+
+    Raises UnreadableRowError where the stated decisions break a rule of this model.
     """
     job, pins = reading.job, dict(reading.pins)
     space = replace(
         Space.of(job), zero_stage=(pins["zero_stage"],), expert_parallel=_expert_degrees(job.model.experts, pins)
     )
-    best: tuple[float, int] | None = None
-    full: tuple[float, float, int] | None = None
+    best: tuple[float, Columns] | None = None
+    full: tuple[float, Columns] | None = None
     seen: dict[int, int] = {}
     evaluator = Evaluator(job)
     for block in strategies(job, space, pins):
@@ -104,18 +106,14 @@ def _step(reading: Reading) -> tuple[float, int, str]:
         if fits.any():
             row = int(np.where(fits, step.step_s, np.inf).argmin())
             if best is None or step.step_s[row] < best[0]:
-                best = float(step.step_s[row]), int(possible.accelerators[row])
+                best = float(step.step_s[row]), possible.take(slice(row, row + 1))
         row = int(step.memory_bytes.argmin())
-        if full is None or step.memory_bytes[row] < full[1]:
-            full = float(step.step_s[row]), float(step.memory_bytes[row]), int(possible.accelerators[row])
+        if full is None or step.memory_bytes[row] < full[0]:
+            full = float(step.memory_bytes[row]), possible.take(slice(row, row + 1))
     if best is not None:
-        return best[0], best[1], ""
+        return best[1], ""
     if full is not None:
-        return (
-            full[0],
-            full[2],
-            f"by this memory model it needs {full[1] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB",
-        )
+        return full[1], f"by this memory model it needs {full[0] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB"
     worst = max(seen, key=lambda code: seen[code]) if seen else 0
     raise UnreadableRowError(
         f"the stated strategy {_words(reading.pins)} breaks a rule of this model: {REJECTIONS[worst]}"
@@ -132,9 +130,10 @@ def _words(pins: Mapping[str, int]) -> str:
     return "(" + ", ".join(f"{name} {value}" for name, value in pins.items()) + ")"
 
 
-def _compare(row: Mapping[str, str], reading: Reading, step_s: float, used: int) -> tuple[str, float, float]:
+def compare(row: Mapping[str, str], reading: Reading, step_s: float, used: int) -> tuple[str, float, float]:
     """Return (quantity, measured, predicted). Rates per accelerator of the row; a measured step time becomes a rate."""
     job = reading.job
+    step_s = step_s * reading.stretch
     rate = job.tokens_per_step / step_s / used * reading.split
     measured = number(row, "tokens_per_s_per_gpu")
     if measured:
