@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 validate_app = typer.Typer(help="Compare predictions with published measurements.", no_args_is_help=True)
 app.add_typer(validate_app, name="validate")
+calibrate_app = typer.Typer(help="Fit the constants of the models to measurements.", no_args_is_help=True)
+app.add_typer(calibrate_app, name="calibrate")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -213,6 +215,51 @@ def validate_cases(
     with _working("planning the cases"):
         result = run(path)
     _print_json(result) if as_json else print_cases(result, _console())
+
+
+@calibrate_app.command("fit")
+def calibrate_fit(
+    measurements: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV file of operator times: chip, family, dtype, rows, columns, depth, count, seconds.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file for the fitted constants.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit kernel efficiencies to measured operator times; errors are those of shapes left out of the fit."""
+    from gigawatt.catalog import load_catalog
+    from gigawatt.documents import read_text
+    from gigawatt.hardware import chip_of, fit_kernels, read_measurements
+    from gigawatt.report import print_listing, rows_to_csv, write_atomically
+
+    table = read_measurements(read_text(measurements), str(measurements))
+    known = load_catalog()
+    chips = {name: chip_of(known.accelerator(name)) for name, _, _ in table}
+    with _working("fitting"):
+        rows = [{**fit.row(), "shapes": fit.shapes} for fit in fit_kernels(table, chips)]
+    if out is not None:
+        write_atomically(out, rows_to_csv(rows))
+    _print_json(rows) if as_json else print_listing("kernel efficiencies", rows, _console())
+
+
+@calibrate_app.command("training")
+def calibrate_training(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for fitted.csv and leave_one_out.csv.")] = Path(),  # noqa: B008
+) -> None:
+    """Fit the constants of the step model to published training rates, and again without each group."""
+    from gigawatt.validation import fit_training, write_fit
+
+    result = fit_training(data, report=lambda line: typer.echo(line, err=True))
+    for target in write_fit(result, out):
+        typer.echo(f"wrote {target}")
 
 
 def main() -> None:

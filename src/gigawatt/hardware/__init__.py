@@ -26,6 +26,7 @@ from gigawatt.hardware._collectives import (
     torus_all_gather,
 )
 from gigawatt.hardware._fabric import Collective, Fabric, Tier, collective_seconds, fabric_facts, fabric_of
+from gigawatt.hardware._kernel_fit import KernelFit, fit_kernels, read_measurements
 from gigawatt.hardware._network import NetworkPlan, clos_hosts, clos_switches, multi_plane_hosts, plan_network
 
 __all__ = [
@@ -38,7 +39,10 @@ __all__ = [
     "bruck_all_to_all",
     "bus_bandwidth",
     "chip_of",
+    "KernelFit",
     "clos_hosts",
+    "fit_kernels",
+    "read_measurements",
     "clos_switches",
     "collective_seconds",
     "critical_batch",

@@ -110,7 +110,7 @@ def fabric_of(
         if up_rate is None:
             raise _unknown(accelerator, "scale_up", "450 GB/s")
         torus = "torus" in accelerator.scale_up_link or "mesh" in accelerator.scale_up_link
-        key = f"scale_up_efficiency.{accelerator.name}"
+        key = f"scale_up_efficiency.{'torus' if torus else accelerator.name}"
         tiers.append(
             Tier(
                 name="scale-up",
@@ -179,16 +179,19 @@ def _unknown(accelerator: Accelerator, name: str, example: str) -> InputError:
 
 
 def collective_seconds(
-    fabric: Fabric, collective: Collective, size_bytes: object, size: object, stride: object
+    fabric: Fabric, collective: Collective, size_bytes: object, size: object, stride: object, far_share: object = 1.0
 ) -> Array:
     """Return the time of a collective of groups of `size` ranks `stride` apart, seconds (C,).
 
     `size_bytes` (C,) is the FULL buffer for all_reduce, all_gather and reduce_scatter, what one rank sends in total
-    for all_to_all, and the message for send (between ranks `stride` apart; `size` is not used). Groups across tiers
+    for all_to_all (of which `far_share` (C,) of what leaves the innermost tier really does, 1 unless copies for the same
+    instance travel once), and the message for send (between ranks `stride` apart; `size` is not used). Groups across tiers
     work hierarchically: reduce-scatter and all-gather inside, shards across. On each tier the faster of ring and
     pipelined double tree (or in-network reduction) is taken, so latency grows with log(p) at large p.
     """
     n, p, s = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (size_bytes, size, stride)))
+    if collective == "all_to_all":
+        return _all_to_all(fabric, n, p, s, np.asarray(far_share, dtype=np.float64))
     return _COLLECTIVES[collective](fabric, n, p, s)
 
 
@@ -258,12 +261,12 @@ def _torus_gather(tier: Tier, ranks: Array, n: Array) -> Array:
     return np.asarray(np.maximum(tier.latency_s * side * axes / 2, (ranks - 1) / ranks * n / rate))
 
 
-def _all_to_all(fabric: Fabric, n: Array, size: Array, stride: Array) -> Array:
+def _all_to_all(fabric: Fabric, n: Array, size: Array, stride: Array, far_share: Array) -> Array:
     """Each rank sends n/p to every rank; the tiers work at the same time, so the slowest sets the pace."""
     slowest, latency, before = np.zeros_like(n), np.zeros_like(n), np.ones_like(size)
-    for tier, inside in zip(fabric.tiers, _members(fabric, size, stride), strict=True):
+    for level, (tier, inside) in enumerate(zip(fabric.tiers, _members(fabric, size, stride), strict=True)):
         share = (inside - before) / size
-        moving = n * share * tier.beta
+        moving = n * share * tier.beta * (far_share if level else 1.0)
         if tier.kind == "torus":  # a byte crosses a quarter of each ring on average, both directions in use
             axes, side = _torus_axes(tier, inside)
             moving = moving * np.maximum(side / 4, 1.0) * tier.axes / axes
@@ -285,6 +288,5 @@ _COLLECTIVES: Mapping[Collective, Callable[[Fabric, Array, Array, Array], Array]
     "all_reduce": _all_reduce,
     "all_gather": _all_gather,
     "reduce_scatter": _all_gather,
-    "all_to_all": _all_to_all,
     "send": _send,
 }

@@ -135,6 +135,7 @@ def _fit(chip: Chip, family: str, dtype: str, table: Mapping[str, Array]) -> Ker
     if family == "attention":
         high[4] = 1e-9
         start[4] = 0.0
+
     def objective(p: Array) -> Array:
         # large shapes say little about the memory term, so it stays near the streaming share unless they do
         drawn = MEMORY_PRIOR * (p[1] - start[1])

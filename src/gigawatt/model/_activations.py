@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gigawatt.model._operations import Sharding
 from gigawatt.model._precision import DTYPE_BYTES, Precision
-from gigawatt.model._transformer import Layer, Transformer
+from gigawatt.model._transformer import Attention, Layer, Transformer
 
 Array = NDArray[np.float64]
 
@@ -50,23 +50,34 @@ def activation_bytes(
     kv_heads = np.maximum(attention.kv_heads / t, 1.0)
     # two norm inputs, and the inputs of the attention and feed-forward projections: on every rank unless sequences are split
     norms = 2.0 * e * h * sharding.vector_share
-    inputs = norms + 2.0 * e * h * sharding.vector_share
+    narrow = min(e, DTYPE_BYTES[precision.linear])  # narrow recipes keep the inputs of products in the narrow format
+    inputs = norms + 2.0 * narrow * h * sharding.vector_share
     if dropout:
         inputs = inputs + 2.0 * h * sharding.vector_share
     heads = attention.heads / t
     inputs = inputs + e * (heads * attention.query_width + kv_heads * (attention.query_width + attention.value_width))
     inputs = inputs + e * heads * attention.value_width
     widths, hidden_products = _feed_forward_elements(layer, h, sharding)
-    kept = tokens * (inputs + e * widths)
+    kept = tokens * (inputs + e * widths - (e - narrow) * hidden_products)
     scores = np.zeros(())
     if materialised_scores:
         scores = tokens * heads * np.asarray(sequence, dtype=np.float64) * (2.0 * e + (1.0 if dropout else 0.0))
         selective = kept  # the published recipe recomputes the scores only
     else:
-        selective = kept - tokens * (norms + e * hidden_products)
+        selective = kept - tokens * (norms + narrow * hidden_products + e * _expanded(attention, t))
     full = tokens * e * h * sharding.vector_share
     mode = np.asarray(recompute)
     return np.where(mode == Recompute.FULL, full, np.where(mode == Recompute.SELECTIVE, selective, kept + scores))
+
+
+def _expanded(attention: Attention, tensor_parallel: Array) -> Array:
+    """Return elements per token that latent attention need not keep: heads expanded from what was compressed."""
+    if not attention.kv_lora_rank:
+        return np.zeros(())
+    heads = attention.heads / tensor_parallel
+    expanded = heads * (2.0 * attention.query_width + attention.value_width)
+    compressed = (attention.q_lora_rank or 0) + attention.cached_width
+    return np.maximum(expanded - compressed, 0.0)
 
 
 def _feed_forward_elements(layer: Layer, hidden: int, sharding: Sharding) -> tuple[Array, Array]:

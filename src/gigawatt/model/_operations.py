@@ -395,9 +395,18 @@ def _backward(operations: list[Operation]) -> tuple[Operation, ...]:
 
 def _matmul_backward(operation: Operation) -> list[Operation]:
     m, n, k = operation.rows, operation.columns, operation.depth
+    # the weight gradient is added to an fp32 sum: read and written in 4 bytes instead of written in 2
+    summed = operation.bytes_moved + operation.count * (8.0 * n * k - 2.0 * m * n)
     return [
         replace(operation, name=f"{operation.name} (input gradient)", columns=k, depth=n),
-        replace(operation, name=f"{operation.name} (weight gradient)", rows=k, columns=n, depth=m),
+        replace(
+            operation,
+            name=f"{operation.name} (weight gradient)",
+            rows=k,
+            columns=n,
+            depth=m,
+            bytes_moved=np.maximum(summed, 0.0),
+        ),
     ]
 
 

@@ -1,6 +1,6 @@
 """What people see: terminal, HTML, tables, JSON Schema. Shows plain data; computes nothing."""
 
-from gigawatt.report._files import write_atomically
+from gigawatt.report._files import rows_to_csv, write_atomically
 from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_residuals
@@ -16,6 +16,7 @@ __all__ = [
     "print_plan",
     "print_residuals",
     "render_html",
+    "rows_to_csv",
     "write_atomically",
     "write_html",
 ]

@@ -1,5 +1,5 @@
 """The few constants of the step model: common ones from data/constants.csv, what differs between software stacks from
-data/stacks.csv, each with range, grade and source.
+data/stacks.csv (known) and data/fitted.csv (fitted to published training rates), each with range, grade and source.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
@@ -27,6 +28,8 @@ class Constants:
     attention_backward: float
     materialised_scores: float
     selective_products: float
+    recompute_skips_last: float
+    pipeline_scatter: float
     sustained: float
     sustained_narrow: float
     grouped_sustained: float
@@ -43,6 +46,9 @@ class Constants:
     straggler_sigma: float
     host_per_layer_s: float
     host_floor_s: float
+    host_floor_expert_s: float
+    accumulate_bytes: float
+    node_deduplication: float
     step_overhead_s: float
     memory_reserve_bytes: float
     host_link_bytes_per_s: float
@@ -52,9 +58,10 @@ class Constants:
 def stacks() -> Mapping[str, Mapping[str, Sourced]]:
     """Return the software stacks: what each changes, as sourced numbers by constant."""
     found: dict[str, dict[str, Sourced]] = {}
-    for key, fact in sourced_table("gigawatt.training", "data/stacks.csv").items():
-        stack, _, constant = key.partition(".")
-        found.setdefault(stack, {})[constant] = fact
+    for table in ("stacks", "fitted"):
+        for key, fact in sourced_table("gigawatt.training", f"data/{table}.csv").items():
+            stack, _, constant = key.partition(".")
+            found.setdefault(stack, {})[constant] = fact
     return found
 
 
@@ -62,7 +69,7 @@ def stacks() -> Mapping[str, Mapping[str, Sourced]]:
 def constant_facts(stack: str = "", chip: str = "") -> Mapping[str, Sourced]:
     """Return the constants of a software stack on a chip as sourced numbers by key; the common ones without a stack.
 
-    A key "constant@chip" of a stack holds on that chip alone. Raises InputError for a stack that is not in the table.
+    A key "constant@chip" of a stack holds on chips of that name (* stands for any text); later rows win. Raises InputError for a stack that is not in the table.
     """
     facts = dict(sourced_table("gigawatt.training", "data/constants.csv"))
     facts |= _of_chip({key: fact for key, fact in stacks()["*"].items()}, chip, facts)
@@ -94,7 +101,7 @@ def _of_chip(changes: Mapping[str, Sourced], chip: str, base: Mapping[str, Sourc
     chosen: dict[str, Sourced] = {}
     for key, fact in changes.items():
         name, _, only = key.partition("@")
-        if not only or only == chip:
+        if not only or fnmatchcase(chip, only):
             chosen[name] = replace(fact, label=base[name].label)
     return chosen
 

@@ -60,6 +60,7 @@ STEP_PARTS = (
     "expert-parallel communication",
     "pipeline sends",
     "activation offload",
+    "gradient accumulation",
     "pipeline bubble",
     "batch remainder",
     "data-parallel communication",
@@ -228,7 +229,7 @@ class Evaluator:
         full, selective = c.recompute == Recompute.FULL, c.recompute == Recompute.SELECTIVE
         share = np.where(full, b.recomputed, 0.0)
         forward = (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]
-        again = share * forward + np.where(selective, costs.cheap_forward[:, at], 0.0)
+        again = share * (forward - costs.last_forward[:, at]) + np.where(selective, costs.cheap_forward[:, at], 0.0)
         passes = 2.0 + share
         exchange = np.where(c.schedule == Schedule.DUALPIPE, 1.0 - k.dualpipe_expert_overlap, 1.0)
         return {
@@ -267,12 +268,16 @@ class Evaluator:
             moved = (layers * b.kept()).sum(axis=0) / k.host_link_bytes_per_s
             late = np.maximum(moved - forward, 0.0) + np.maximum(moved - backward, 0.0)
             result["activation offload"] = np.where(c.offload_activations > 0, late, 0.0)
+        owned = b.dense[rows, pace], b.experts[rows, pace]
+        streaming = job.chip.kernel("vector", job.precision.vector).memory * job.chip.memory_bytes_per_s
+        held = np.where(c.zero_stage >= 2, owned[0] / b.dense_shards + owned[1] / b.expert_shards, owned[0] + owned[1])
+        if k.accumulate_bytes:
+            result["gradient accumulation"] = np.where(b.rounds > 1, held * (k.accumulate_bytes / streaming), 0.0)
         micro = np.add.reduce(list(result.values()))
         exact = job.global_batch / (c.micro_batch * c.data_parallel)
         result = {name: part * exact for name, part in result.items()}
         result["pipeline bubble"] = self._bubble(b, micro, micro - forward, layers)
         result["batch remainder"] = micro * np.maximum(b.rounds - exact, 0.0)
-        owned = b.dense[rows, pace], b.experts[rows, pace]
         result["data-parallel communication"] = self._data_parallel(b, owned, forward, backward)
         result["optimizer"] = self._optimizer(b, owned)
         busy = np.add.reduce(list(result.values()))
@@ -319,43 +324,44 @@ class Evaluator:
         job, c, rounds, k = self.job, b.columns, b.rounds, self.job.constants
         stride, expert_stride = c.tensor_parallel, c.expert_parallel * c.expert_tensor_parallel
 
-        def exchange(kind: Collective, dense: Array, expert: Array, sizes: tuple[Array, Array], apart: int) -> Array:
-            seconds = collective_seconds(job.fabric, kind, dense, sizes[0], stride * (sizes[2] if apart else 1))
+        def exchange(kind: Collective, bytes_each: tuple[Array, Array], sizes: tuple[Array, Array], apart: Array) -> Array:
+            seconds = collective_seconds(job.fabric, kind, bytes_each[0], sizes[0], stride * apart)
             if owned[1].any():
-                seconds = seconds + collective_seconds(job.fabric, kind, expert, sizes[1], expert_stride)
+                seconds = seconds + collective_seconds(job.fabric, kind, bytes_each[1], sizes[1], expert_stride)
             return seconds
 
-        within = (b.dense_shards, b.expert_shards, b.dense_shards)
-        gather = exchange("all_gather", owned[0] * 2.0, owned[1] * 2.0, within, 0)
-        scatter = gather * (job.precision.gradient_bytes / 2.0)
+        shards = b.dense_shards, b.expert_shards
+        gather = exchange("all_gather", (owned[0] * 2.0, owned[1] * 2.0), shards, np.ones(()))
+        bytes_each = job.precision.gradient_bytes
+        scatter = gather * (bytes_each / 2.0)
         outer = np.zeros(())
         if c.shard_ranks.any():
-            across = (b.dense_ranks / b.dense_shards, b.expert_ranks / b.expert_shards, b.dense_shards)
-            bytes_each = job.precision.gradient_bytes
-            outer = exchange(
-                "all_reduce",
-                owned[0] * bytes_each / b.dense_shards,
-                owned[1] * bytes_each / b.expert_shards,
-                across,
-                1,
-            )
+            across = b.dense_ranks / b.dense_shards, b.expert_ranks / b.expert_shards
+            parts = owned[0] * bytes_each / b.dense_shards, owned[1] * bytes_each / b.expert_shards
+            outer = exchange("all_reduce", parts, across, b.dense_shards)
+
+        # interleaved chunks finish (and start) one after the other, over the passes of as many micro-batches as stages
+        window = np.where(c.virtual_stages > 1, c.pipeline_parallel * (c.virtual_stages - 1) / c.virtual_stages, 1.0)
+        window = k.data_parallel_overlap * np.maximum(window, 1.0)
 
         def shown(traffic: Array, behind: Array) -> Array:
-            hidden = np.minimum(traffic, k.data_parallel_overlap * behind)
+            hidden = np.minimum(traffic, window * behind)
             return traffic - (1.0 - k.overlap_contention) * hidden
 
         gathered = shown(gather, forward)
         stage = np.clip(c.zero_stage, 0, 3)
-        options = [
-            lambda: shown(2 * scatter, backward),
-            lambda: shown(scatter + outer, backward) + gathered,
-            lambda: rounds * shown(scatter, backward) + shown(outer, backward) + gathered,
-            lambda: rounds * (gathered + shown(gather + scatter, backward)) + shown(outer, backward),
-        ]
-        present = np.unique(stage)
-        if len(present) == 1:
-            return np.asarray(options[int(present[0])]())
-        return np.asarray(np.choose(stage, [option() for option in options]))
+        result = np.zeros(len(c))
+        for present in np.unique(stage).tolist():
+            if present == 0:
+                exposed = shown(2 * scatter, backward)
+            elif present == 1:
+                exposed = shown(scatter + outer, backward) + gathered
+            elif present == 2:
+                exposed = rounds * shown(scatter, backward) + shown(outer, backward) + gathered
+            else:
+                exposed = rounds * (gathered + shown(gather + scatter, backward)) + shown(outer, backward)
+            result = np.where(stage == present, exposed, result)
+        return result
 
     # everything ----------------------------------------------------------------------------------------------------
 
@@ -395,7 +401,7 @@ class Evaluator:
 def _over_groups(layers: Array, per_layer: Array) -> Array:
     """Return sum over groups of layers (C, K, G) times seconds (G, C), (C, K)."""
     if layers.shape[2] == 1:
-        return layers[:, :, 0] * per_layer[0][:, None]
+        return np.asarray(layers[:, :, 0] * per_layer[0][:, None])
     return np.asarray(np.einsum("ckg,gc->ck", layers, per_layer))
 
 

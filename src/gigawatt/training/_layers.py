@@ -31,9 +31,22 @@ from gigawatt.training._job import TrainingJob
 
 Array = NDArray[np.float64]
 # What selective recompute does again in the backward pass; where scores are stored it is them instead.
-CHEAP = ("attention.norm", "mlp.norm", "mlp.activation", "experts.activation", "shared.activation")
+CHEAP = (
+    "attention.norm",
+    "attention.kv up",
+    "attention.q up",
+    "mlp.norm",
+    "mlp.activation",
+    "experts.activation",
+    "shared.activation",
+)
 SCORES = ("attention.core", "attention.scores")
 PASSES: tuple[Phase, ...] = ("forward", "backward")
+# Batched products of a head width that is no multiple of this leave the matrix units: a sixteenth of their rate
+# (bigscience-workshop tr11 tuning: 108 wide heads lose 30 % of the whole step against 112 and 144).
+ALIGNED, UNALIGNED = 8, 16.0
+# Host and accelerator overlap except near equality: a soft maximum of their times.
+SHARP = 4.0
 NARROW = ("fp8", "fp4", "int8")
 _KEY_BITS = (
     ("tensor_parallel", 10),
@@ -57,6 +70,7 @@ class LayerCosts:
     vector_forward: Array
     vector_backward: Array
     cheap_forward: Array
+    last_forward: Array
     weight_gradient: Array
     host_forward: Array
     host_backward: Array
@@ -130,7 +144,9 @@ class LayerTable:
         }
         tokens = columns.micro_batch * self.job.sequence / columns.context_parallel
         logits = logits_bytes(self.job.model, batch=columns.micro_batch, sequence=self.job.sequence, sharding=shard)
-        message = tokens * self.job.model.hidden * DTYPE_BYTES[self.job.precision.vector] * shard.vector_share
+        message = tokens * self.job.model.hidden * DTYPE_BYTES[self.job.precision.vector]
+        split = self.job.constants.pipeline_scatter > 0.5
+        message = message / columns.tensor_parallel if split else message * shard.vector_share
         return LayerCosts(**stacked, **ends, logits=np.broadcast_to(logits, (rows,)), message=message)
 
     def _seconds(self, operation: Operation, phase: Phase) -> Array:
@@ -142,6 +158,8 @@ class LayerTable:
             moved = moved * (k.quantise if operation.name.endswith("quantise") else k.elementwise)
         elif family == "attention":
             rate = k.attention_forward * (k.attention_backward if phase == "backward" else 1.0)
+            if k.materialised_scores > 0.5 and float(operation.depth) % ALIGNED:
+                rate /= UNALIGNED
             flop = flop / rate
         else:
             slower = 1.0 / (k.sustained_narrow if operation.dtype in NARROW else k.sustained)
@@ -176,7 +194,11 @@ class LayerTable:
         k = self.job.constants
         stored = k.materialised_scores > 0.5
         again = SCORES if stored else CHEAP
-        costs: dict[str, Array] = {"cheap_forward": np.zeros(()), "weight_gradient": np.zeros(())}
+        costs: dict[str, Array] = {
+            "cheap_forward": np.zeros(()),
+            "last_forward": np.zeros(()),
+            "weight_gradient": np.zeros(()),
+        }
         for phase in PASSES:
             sums = {family: np.zeros(()) for family in ("matmul", "attention", "vector")}
             for operation in layer_operations(
@@ -194,15 +216,18 @@ class LayerTable:
                 sums[family] = sums[family] + seconds
                 if phase == "forward" and operation.name in again:
                     costs["cheap_forward"] = costs["cheap_forward"] + seconds
+                if phase == "forward" and k.recompute_skips_last and operation.name.endswith(".down"):
+                    costs["last_forward"] = costs["last_forward"] + k.recompute_skips_last * seconds
                 if operation.name.endswith("(weight gradient)"):
                     costs["weight_gradient"] = costs["weight_gradient"] + seconds
             if phase == "forward":
                 costs["cheap_forward"] = costs["cheap_forward"] + k.selective_products * sums["matmul"]
             costs |= {f"{family}_{phase}": seconds for family, seconds in sums.items()}
         traffic = self._traffic(layer, columns, shard, costs)
-        return costs | traffic | self._host(costs, traffic) | self._activations(layer, columns, shard)
+        floor = k.host_floor_s + (k.host_floor_expert_s if layer.experts is not None else 0.0)
+        return costs | traffic | self._host(costs, traffic, floor) | self._activations(layer, columns, shard)
 
-    def _host(self, costs: dict[str, Array], traffic: dict[str, Array]) -> dict[str, Array]:
+    def _host(self, costs: dict[str, Array], traffic: dict[str, Array], floor: float) -> dict[str, Array]:
         """Return what launching adds to a layer pass: gaps between kernels, and waiting for the host where kernels are
         short.
         """
@@ -211,7 +236,8 @@ class LayerTable:
         for phase, launches in (("forward", 1.0), ("backward", 1.5)):
             busy = sum(costs[f"{family}_{phase}"] for family in ("matmul", "attention", "vector"))
             busy = busy + traffic["tensor_forward"] + traffic["expert_forward"] + traffic[f"context_{phase}"]
-            added[f"host_{phase}"] = np.maximum(k.host_per_layer_s, launches * k.host_floor_s - busy)
+            least = launches * floor
+            added[f"host_{phase}"] = k.host_per_layer_s + (busy**SHARP + least**SHARP) ** (1.0 / SHARP) - busy
         return added
 
     def _activations(self, layer: Layer, columns: Columns, shard: Sharding) -> dict[str, Array]:
@@ -248,7 +274,8 @@ class LayerTable:
         if layer.experts is not None:
             group = shard.expert_tensor_parallel
             dispatched = tokens / t * layer.experts.active * job.model.hidden * e
-            one_way = collective_seconds(job.fabric, "all_to_all", dispatched, shard.expert_parallel, group)
+            far = _far_share(job, shard, layer.experts.active) if k.node_deduplication > 0.5 else 1.0
+            one_way = collective_seconds(job.fabric, "all_to_all", dispatched, shard.expert_parallel, group, far)
             inner = collective_seconds(job.fabric, "all_reduce", dispatched * group, group, 1)
             expert = (2 * one_way + inner) * k.expert_imbalance * (1.0 - k.expert_parallel_overlap)
             sent = sent + 2 * dispatched * (1 - 1 / shard.expert_parallel)
@@ -283,6 +310,16 @@ class LayerTable:
             exchange = np.where(ulysses, swap, rounds * gather)
             exposed[f"context_{phase}"] = np.maximum(0.0, exchange - hidden * costs[f"attention_{phase}"])
         return exposed, np.where(ulysses, swapped, keys) * (c - 1) / c
+
+
+def _far_share(job: TrainingJob, shard: Sharding, active: int) -> Array:
+    """Return the share of token copies that leave a scale-up domain where each token crosses to a domain once.
+
+    k copies fall into n*(1 - (1 - 1/n)^k) of n domains on average.
+    """
+    domain = np.minimum(job.fabric.tiers[0].domain, shard.expert_parallel * shard.expert_tensor_parallel)
+    domains = np.maximum(shard.expert_parallel * shard.expert_tensor_parallel / domain, 1.0)
+    return np.asarray(domains * (1.0 - (1.0 - 1.0 / domains) ** active) / active)
 
 
 def expert_buffer_bytes(layer: Layer, job: TrainingJob, columns: Columns, shard: Sharding) -> Array:

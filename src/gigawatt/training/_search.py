@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.model import Recompute
 from gigawatt.training._columns import Columns
 from gigawatt.training._evaluate import OUT_OF_MEMORY, REJECTIONS, Evaluator
 from gigawatt.training._job import TrainingJob
 
 BLOCK = 16_384
-# Decisions that are searched only where the space lists candidates for them.
+# Decisions of which a space has one candidate unless it says more.
 SECONDARY = (
     "recompute_layers",
     "shard_ranks",
@@ -42,6 +43,13 @@ class Space:
     recompute: tuple[int, ...] = (0, 1, 2)
     zero_stage: tuple[int, ...] = (1, 2, 3)
     sequence_parallel: tuple[int, ...] = (1,)
+    recompute_layers: tuple[int, ...] = (0,)
+    shard_ranks: tuple[int, ...] = (0,)
+    schedule: tuple[int, ...] = (0,)
+    context_exchange: tuple[int, ...] = (0,)
+    tensor_overlap: tuple[int, ...] = (0,)
+    offload_optimizer: tuple[int, ...] = (0,)
+    offload_activations: tuple[int, ...] = (0,)
 
     @classmethod
     def of(cls, job: TrainingJob) -> Space:
@@ -106,13 +114,20 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
     check_pins(pins)
     data_parallel = pins.pop("data_parallel", None)
     expert_tensor = pins.pop("expert_tensor_parallel", None)
-    fixed = {name: pins.pop(name) for name in SECONDARY if name in pins}
 
     def values(name: str) -> tuple[int, ...]:
         return (pins[name],) if name in pins else getattr(space, name)
 
     outer = itertools.product(values("tensor_parallel"), values("context_parallel"), values("expert_parallel"))
-    inner_names = ("pipeline_parallel", "virtual_stages", "micro_batch", "recompute", "zero_stage", "sequence_parallel")
+    inner_names = (
+        "pipeline_parallel",
+        "virtual_stages",
+        "micro_batch",
+        "recompute",
+        "zero_stage",
+        "sequence_parallel",
+        *SECONDARY,
+    )
     grid = np.meshgrid(*(np.array(values(name), dtype=np.int64) for name in inner_names), indexing="ij")
     inner = {name: axis.ravel() for name, axis in zip(inner_names, grid, strict=True)}
     if "virtual_stages" not in pins:
@@ -121,6 +136,9 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
             (inner["pipeline_parallel"] > 1) & (inner["pipeline_parallel"] * inner["virtual_stages"] <= layers)
         )
         inner = {name: axis[sensible] for name, axis in inner.items()}
+    if len(values("recompute_layers")) > 1:
+        full = (inner["recompute_layers"] == 0) | (inner["recompute"] == Recompute.FULL)
+        inner = {name: axis[full] for name, axis in inner.items()}
     pending: list[Columns] = []
     rows = 0
     for tensor, context, expert in outer:
@@ -137,7 +155,7 @@ def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = 
                 if data_parallel
                 else _data_parallel(job, degrees, inner)
             )
-            block = Columns.of(**degrees, **inner, **fixed, data_parallel=np.maximum(replicas, 1))
+            block = Columns.of(**degrees, **inner, data_parallel=np.maximum(replicas, 1))
             for start in range(0, len(block), BLOCK):
                 part = block.take(slice(start, start + BLOCK))
                 if rows + len(part) > BLOCK:

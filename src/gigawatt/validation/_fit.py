@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gigawatt.report import write_atomically
 from gigawatt.training import Columns, Constants, Evaluator
 from gigawatt.validation._rows import Reading, UnreadableRowError, read, read_rows
 from gigawatt.validation._training import choose, compare
@@ -26,6 +29,8 @@ Array = NDArray[np.float64]
 # Errors up to about this count squared, larger ones linearly: software releases alone differ by more.
 ROBUST = 0.05
 DIFFERENCE = 0.02
+# Rounds after which decisions that the sources leave open are chosen anew.
+RECHOOSE = (1, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +45,15 @@ class Parameter:
     share: bool
 
     @property
-    def key(self) -> str:
-        """Return the key of the constant in data/stacks.csv."""
-        return f"{self.stack}.{self.constant}" + (f"@{self.chip}" if self.chip else "")
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the constant in data/stacks.csv, one per stack and chip that share it."""
+        chips = [f"@{chip}" for chip in self.chip.split("|")] if self.chip else [""]
+        return tuple(f"{stack}.{self.constant}{chip}" for stack in self.stack.split("|") for chip in chips)
 
     def holds_for(self, stack: str, chip: str) -> bool:
         """Return whether a row of a stack on a chip depends on this constant."""
-        return self.stack in ("*", stack) and self.chip in ("", chip)
+        stacks = self.stack.split("|")
+        return (stack in stacks or "*" in stacks) and any(fnmatchcase(chip, p) for p in (self.chip or "*").split("|"))
 
     def value(self, x: float) -> float:
         """Return the constant at a point of the unbounded scale of the fit."""
@@ -159,18 +166,22 @@ def solve_linear(
     return np.asarray(found.x)
 
 
-def fit_training(rounds: int = 6, report: Any = None, data: Any = None) -> dict[str, Any]:
-    """Return the fitted constants, the residuals and the leave-one-group-out residuals. Needs SciPy."""
+def fit_training(data: Path | None = None, rounds: int = 6, report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Return the fitted constants (`parameters`) and per row the ratio predicted/measured of the fit and of a fit
+    without the row's group (`rows`). Needs SciPy.
+
+    Raises InputError for a table that cannot be read.
+    """
     fit = Fit(read_rows(data), parameters())
     sigma = np.array([p.sigma for p in fit.free])
     x = fit.start.copy()
+    fit.rechoose(x)
     everyone = np.ones(len(fit.rows), dtype=bool)
     for turn in range(rounds):
         base, slope = fit.jacobian(x)
-        if report is not None:
-            report(turn, base)
+        report(f"round {turn + 1}: median absolute error {np.median(np.abs(np.expm1(base))):.1%}")
         x = x + solve_linear(base, slope, x, fit.start, sigma, everyone)
-        if turn in (1, 3):
+        if turn in RECHOOSE:
             fit.rechoose(x)
     base, slope = fit.jacobian(x)
     left_out = np.zeros(len(fit.rows))
@@ -179,13 +190,51 @@ def fit_training(rounds: int = 6, report: Any = None, data: Any = None) -> dict[
         without = x + solve_linear(base, slope, x, fit.start, sigma, ~inside, reach=3.0)
         for index in np.flatnonzero(inside):
             left_out[index] = fit.residual(int(index), without)
+    spread = _spread(base, slope, sigma)
     return {
         "parameters": [
-            {"key": p.key, "value": p.value(float(v)), "prior": p.prior, "sigma": p.sigma}
-            for p, v in zip(fit.free, x, strict=True)
+            {
+                "keys": list(p.keys),
+                "constant": p.constant,
+                "low": p.value(float(at - wide)),
+                "value": p.value(float(at)),
+                "high": p.value(float(at + wide)),
+                "prior": p.prior,
+                "sigma": p.sigma,
+            }
+            for p, at, wide in zip(fit.free, x, spread, strict=True)
         ],
         "rows": [
             {"id": item.row["id"], "group": item.row["group"], "ratio": float(np.exp(a)), "left_out": float(np.exp(b))}
             for item, a, b in zip(fit.rows, base, left_out, strict=True)
         ],
     }
+
+
+def _spread(base: Array, slope: Array, sigma: Array) -> Array:
+    """Return the standard error of every constant (Laplace), with the robust spread of the residuals."""
+    noise = max(float(np.median(np.abs(base))) / 0.6745, 1e-3)
+    information = slope.T @ slope / noise**2 + np.diag(1.0 / sigma**2)
+    return np.asarray(np.sqrt(np.diag(np.linalg.inv(information))))
+
+
+def write_fit(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write fitted.csv (rows of the table of stacks) and leave_one_out.csv into a folder; return their paths."""
+    constants_text = io.StringIO()
+    table = csv.writer(constants_text, lineterminator="\n")
+    table.writerow(("key", "value_low", "value_mid", "value_high", "unit", "date", "kind", "source", "notes"))
+    units = {"host_floor_s": "s", "host_floor_expert_s": "s"}
+    for row in result["parameters"]:
+        source = f"fit to published training rates (gigawatt calibrate training); before the fit {row['prior']:g} within a factor of {np.exp(row['sigma']):.2f}"
+        values = [f"{row[name]:.4g}" for name in ("low", "value", "high")]
+        for key in row["keys"]:
+            table.writerow((key, *values, units.get(row["constant"], ""), "2026", "derived", source, ""))
+    rows_text = io.StringIO()
+    table = csv.writer(rows_text, lineterminator="\n")
+    table.writerow(("id", "group", "left_out"))
+    for row in result["rows"]:
+        table.writerow((row["id"], row["group"], f"{row['left_out']:.4f}"))
+    targets = folder / "fitted.csv", folder / "leave_one_out.csv"
+    for target, text in zip(targets, (constants_text, rows_text), strict=True):
+        write_atomically(target, text.getvalue())
+    return targets

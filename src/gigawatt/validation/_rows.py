@@ -27,7 +27,7 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, Transformer, transformer_of
-from gigawatt.training import TrainingJob, constants, default_stack
+from gigawatt.training import ContextExchange, TrainingJob, constants, default_stack
 
 COLUMNS = (
     "id",
@@ -245,10 +245,10 @@ def read(row: Mapping[str, str]) -> Reading:
     sequence = number(row, "seq_len")
     if not sequence:
         assumed.append("seq_len")
-    precision = PRECISIONS[meanings["precision"]["recipe"]]
-    stack = (
-        meanings["notes"].get("stack") or meanings["framework"].get("stack") or default_stack(accelerator.vendor)
-    )
+    stated = row["precision"].strip() != ""
+    recipe = meanings["precision"]["recipe"] if stated else meanings["framework"].get("recipe", "bf16")
+    precision = PRECISIONS[recipe]
+    stack = meanings["notes"].get("stack") or meanings["framework"].get("stack") or default_stack(accelerator.vendor)
     try:
         chip = chip_of(accelerator)
         chip.peak(precision.linear)
@@ -371,9 +371,10 @@ def _pins(
     pins["zero_stage"] = int(sharding["zero"])
     if "tensor_parallel" in sharding:
         pins.setdefault("tensor_parallel", int(sharding["tensor_parallel"]))
-    if meanings["notes"].get("interleaved") is None:
+    if "search" not in (meanings["notes"].get("virtual_stages"), meanings["framework"].get("virtual_stages")):
         pins.setdefault("virtual_stages", 1)
-    pins.setdefault("context_parallel", 1)
+    if pins.setdefault("context_parallel", 1) > 1:
+        pins["context_exchange"] = int(ContextExchange.RING)  # the default of the frameworks in the table
     pins["sequence_parallel"] = int(meanings["sequence_parallel"]["on"])
     pins["tensor_overlap"] = int(meanings["notes"].get("tensor_overlap", "0"))
     if model.experts is None:
