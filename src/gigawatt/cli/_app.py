@@ -252,7 +252,7 @@ def calibrate_training(
     data: Annotated[
         Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for fitted.csv and leave_one_out.csv.")] = Path(),  # noqa: B008
+    out: Annotated[Path, typer.Option("--out", help="Folder for fitted.csv and leave_one_out.csv.")] = Path(),
 ) -> None:
     """Fit the constants of the step model to published training rates, and again without each group."""
     from gigawatt.validation import fit_training, write_fit

@@ -19,7 +19,7 @@ from gigawatt.model import Transformer, parameters
 from gigawatt.planning._groups import DEFAULT_COUNT, Group
 from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.scenario import Scenario
-from gigawatt.training import constant_facts
+from gigawatt.training import constant_facts, default_stack
 
 DEFAULT_SEQUENCE = 8192
 
@@ -59,7 +59,8 @@ def assumption_table(
     for key in (*reliability.ASSUMPTIONS, *power.ASSUMPTIONS, *finance.ASSUMPTIONS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
-    table |= {f"training.{key}": fact for key, fact in constant_facts().items()}
+    stack = scenario.training.stack or default_stack(reference.vendor)
+    table |= {f"training.{key}": fact for key, fact in constant_facts(stack, reference.name).items()}
     _accelerator_assumptions(scenario, catalog, groups, reference, table)
     _site_assumptions(scenario, catalog, table)
     _training_assumptions(scenario, catalog, entry, model, table, notes)

@@ -86,7 +86,7 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
             remedy="fewer spares or more accelerators",
         )
     job = _job(inputs, powered - spares)
-    trained = train(job, pins={**inputs.pins, **(pins or {})})
+    trained = train(job, pins={**inputs.pins, **(pins or {})}, constraints=inputs.constraints)
     failures = reliability.assess(
         accelerators=trained.accelerators,
         parameters=inputs.value("model.parameters"),
@@ -168,6 +168,7 @@ def _job(inputs: Inputs, accelerators: int) -> TrainingJob:
         global_batch=int(inputs.value("training.global_batch")),
         sequence=int(inputs.value("training.sequence_length")),
         precision=inputs.precision,
+        optimizer=inputs.optimizer,
         constants=Constants(**constants),
         model_error=inputs.value("training.model_error"),
     )

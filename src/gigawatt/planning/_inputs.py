@@ -20,6 +20,7 @@ from gigawatt.model import PRECISIONS, Precision, Transformer, transformer_of
 from gigawatt.planning._assumptions import assumption_table, overridden
 from gigawatt.planning._groups import Group, groups_of, hardware_problems, slowest
 from gigawatt.scenario import Scenario
+from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
 
 DEFAULT_MODEL = "Llama 3.1 405B"
 
@@ -37,6 +38,8 @@ class Inputs:
     model: Transformer
     precision: Precision
     pins: Mapping[str, int]
+    constraints: tuple[Constraint, ...]
+    optimizer: Optimizer
     assumptions: Mapping[str, Sourced]
     notes: tuple[str, ...]
 
@@ -119,6 +122,14 @@ def resolve(scenario: Scenario) -> Inputs:
                 nearest=nearest_name(name, list(PRECISIONS)),
             )
         )
+    problems += _named_problems(scenario)
+    constraints: tuple[Constraint, ...] = ()
+    try:
+        constraints = tuple(
+            constraint_of(text, scenario.place("strategy.constraints")) for text in scenario.strategy.constraints or ()
+        )
+    except InputError as error:
+        problems += error.problems
     if problems or entry is None or model is None:
         raise InputError(problems)
     reference = slowest([group.accelerator for group in groups])
@@ -129,9 +140,11 @@ def resolve(scenario: Scenario) -> Inputs:
     notes: list[str] = []
     table = assumption_table(scenario, catalog, groups, reference, entry, model, notes)
     table = overridden(scenario, table)
-    pins = {key: value for key, value in scenario.strategy.model_dump().items() if value is not None}
-    if "recompute" in pins:
-        pins["recompute"] = ("none", "selective", "full").index(pins["recompute"])
+    pins = {
+        key: NAMED[key][value] if key in NAMED else value
+        for key, value in scenario.strategy.model_dump(exclude={"constraints"}).items()
+        if value is not None
+    }
     return Inputs(
         scenario=scenario,
         groups=groups,
@@ -140,9 +153,28 @@ def resolve(scenario: Scenario) -> Inputs:
         model=model,
         precision=PRECISIONS[name],
         pins=pins,
+        constraints=constraints,
+        optimizer=OPTIMIZERS[scenario.training.optimizer or "adam"],
         assumptions=table,
         notes=tuple(notes),
     )
+
+
+def _named_problems(scenario: Scenario) -> list[Problem]:
+    """Return what is wrong with the names of the optimizer and the software stack."""
+    known = {"optimizer": tuple(OPTIMIZERS), "stack": tuple(name for name in stacks() if name != "*")}
+    return [
+        Problem(
+            message=f"unknown {what}",
+            location=scenario.place(f"training.{what}"),
+            path=f"training.{what}",
+            found=repr(name),
+            allowed=", ".join(names),
+            nearest=nearest_name(name, list(names)),
+        )
+        for what, names in known.items()
+        if (name := getattr(scenario.training, what)) is not None and name not in names
+    ]
 
 
 def _pin_problems(scenario: Scenario, model: Transformer) -> list[Problem]:

@@ -159,7 +159,7 @@ def _mixing(inputs: Inputs, base: Evaluation) -> tuple[str, ...]:
     if len(inputs.groups) < 2:
         return ()
     from gigawatt.hardware import fabric_of
-    from gigawatt.training import constants
+    from gigawatt.training import constants, default_stack
 
     speeds = []
     for group in inputs.groups:
@@ -171,7 +171,7 @@ def _mixing(inputs: Inputs, base: Evaluation) -> tuple[str, ...]:
             global_batch=int(inputs.value("training.global_batch")),
             sequence=int(inputs.value("training.sequence_length")),
             precision=inputs.precision,
-            constants=constants(),
+            constants=constants(stack=default_stack(group.accelerator.vendor), chip=group.accelerator.name),
         )
         speeds.append(1.0 / float(Evaluator(job).evaluate(base.training.columns).step_s[0]))
     counts = [group.powered for group in base.fleet.groups]

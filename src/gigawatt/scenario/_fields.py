@@ -166,7 +166,17 @@ class TrainingSection(Section):
         None, description="Tokens per sequence. Default: 8,192, or the model's longest context where that is shorter."
     )
     global_batch: Batch | None = Field(None, description="Tokens or sequences per optimizer step. Default: 16M tokens.")
-    precision: str | None = Field(None, description="bf16, fp16, fp8, fp4 or int8 matrix products. Default: bf16.")
+    precision: str | None = Field(
+        None,
+        description="Recipe of the matrix products: bf16, fp16, fp8 (delayed scaling), fp8_current, fp8_block, mxfp8, nvfp4, fp4 or int8. Default: bf16.",
+    )
+    optimizer: str | None = Field(
+        None, description="adam, adam_bf16 (moments in 16 bit), adam8bit, muon or sgd. Default: adam."
+    )
+    stack: str | None = Field(
+        None,
+        description="Software whose measured overheads apply: megatron-bridge, megatron-core, torchtitan, pytorch-eager, maxtext, neuron, gaudi, ... Default: the usual one of the accelerator's vendor.",
+    )
     deadline: Seconds | None = Field(None, description="Longest acceptable run. Default: none.")
     input: InputData | None = Field(None, description="Size of what is read, for the data-ingest bandwidth.")
 
@@ -187,6 +197,33 @@ class StrategySection(Section):
     )
     zero_stage: Literal[0, 1, 2, 3] | None = Field(
         None, description="What data parallelism shards: 1 optimizer, 2 gradients too, 3 weights too."
+    )
+    recompute_layers: Degree | None = Field(
+        None, description="Layers per stage that full recompute covers. Default: all."
+    )
+    shard_ranks: Degree | None = Field(
+        None, description="Data-parallel ranks that shard together (HSDP). Default: all of them."
+    )
+    sequence_parallel: Literal[0, 1] | None = Field(
+        None, description="1: tensor ranks split the tokens outside of products as well. Default: 1."
+    )
+    schedule: Literal["1f1b", "zero_bubble", "dualpipe"] | None = Field(
+        None, description="Order of the pipeline; 1f1b is interleaved where there are virtual stages. Default: 1f1b."
+    )
+    context_exchange: Literal["all_gather", "ring", "ulysses"] | None = Field(
+        None, description="How context-parallel ranks exchange keys and values. Default: ring."
+    )
+    tensor_overlap: Literal[0, 1] | None = Field(
+        None, description="1: tensor-parallel exchange runs behind products. Default: 0."
+    )
+    offload_optimizer: Literal[0, 1] | None = Field(
+        None, description="1: optimizer states live in host memory. Default: 0."
+    )
+    offload_activations: Literal[0, 1] | None = Field(
+        None, description="1: activations wait in host memory. Default: 0."
+    )
+    constraints: list[str] | None = Field(
+        None, description="Rules for the search, such as 'tensor_parallel <= 8' or 'recompute != full'."
     )
 
 

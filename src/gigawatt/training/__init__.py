@@ -25,20 +25,22 @@ from gigawatt.training._pipeline import (
     zero_bubble_share,
 )
 from gigawatt.training._result import COMPUTING, TrainingResult, train
-from gigawatt.training._search import SearchResult, Space, search, strategies
+from gigawatt.training._search import SearchResult, search
+from gigawatt.training._space import Constraint, Space, constraint_of, strategies, strategy_of
 
 __all__ = [
     "COMPUTING",
     "MEMORY_PARTS",
     "NAMED",
     "OPTIMIZERS",
-    "Optimizer",
     "REJECTIONS",
     "STEP_PARTS",
     "Columns",
     "Constants",
+    "Constraint",
     "ContextExchange",
     "Evaluator",
+    "Optimizer",
     "Schedule",
     "SearchResult",
     "Space",
@@ -51,6 +53,7 @@ __all__ = [
     "bubble_zero_bubble_1p",
     "constant_facts",
     "constants",
+    "constraint_of",
     "default_stack",
     "evaluate",
     "expected_maximum",
@@ -61,6 +64,7 @@ __all__ = [
     "stacks",
     "stage_layers",
     "strategies",
+    "strategy_of",
     "train",
     "zero_bubble_share",
 ]

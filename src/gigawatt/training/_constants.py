@@ -72,7 +72,7 @@ def constant_facts(stack: str = "", chip: str = "") -> Mapping[str, Sourced]:
     A key "constant@chip" of a stack holds on chips of that name (* stands for any text); later rows win. Raises InputError for a stack that is not in the table.
     """
     facts = dict(sourced_table("gigawatt.training", "data/constants.csv"))
-    facts |= _of_chip({key: fact for key, fact in stacks()["*"].items()}, chip, facts)
+    facts |= _of_chip(stacks()["*"], chip, facts)
     if stack:
         if stack not in stacks():
             known = [name for name in stacks() if name != "*"]

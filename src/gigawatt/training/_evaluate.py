@@ -8,7 +8,7 @@ The slowest stage sets the pace of a pipeline; the stage that needs most memory 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from gigawatt.model import (
 from gigawatt.training._columns import Columns, ContextExchange, Schedule
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._layers import LayerTable
-from gigawatt.training._memory import MEMORY_PARTS, Block, Stages, memory
+from gigawatt.training._memory import Block, Stages, memory
 from gigawatt.training._pipeline import stage_layers
 
 Array = NDArray[np.float64]
@@ -324,7 +324,9 @@ class Evaluator:
         job, c, rounds, k = self.job, b.columns, b.rounds, self.job.constants
         stride, expert_stride = c.tensor_parallel, c.expert_parallel * c.expert_tensor_parallel
 
-        def exchange(kind: Collective, bytes_each: tuple[Array, Array], sizes: tuple[Array, Array], apart: Array) -> Array:
+        def exchange(
+            kind: Collective, bytes_each: tuple[Array, Array], sizes: tuple[Array, Array], apart: Array
+        ) -> Array:
             seconds = collective_seconds(job.fabric, kind, bytes_each[0], sizes[0], stride * apart)
             if owned[1].any():
                 seconds = seconds + collective_seconds(job.fabric, kind, bytes_each[1], sizes[1], expert_stride)
@@ -362,6 +364,35 @@ class Evaluator:
                 exposed = rounds * (gathered + shown(gather + scatter, backward)) + shown(outer, backward)
             result = np.where(stage == present, exposed, result)
         return result
+
+    def lower_bound(self, major: Columns, minor: Mapping[str, NDArray[np.int64]]) -> Array:
+        """Return a time that no strategy with these major decisions can beat, whatever the minor ones, (M,).
+
+        The mean stage computes and exchanges no less than without recompute and with the most sharing and overlap that
+        `minor` allows; the slowest stage is no faster than the mean; every schedule but 1F1B may have no bubble.
+        """
+        best = replace(
+            major,
+            sequence_parallel=np.full(len(major), minor["sequence_parallel"].max()),
+            tensor_overlap=np.full(len(major), minor["tensor_overlap"].max()),
+        )
+        costs, at = self.table.lookup(best)
+        busy = (
+            costs.matmul_forward
+            + costs.matmul_backward
+            + costs.attention_forward
+            + costs.attention_backward
+            + costs.vector_forward
+            + costs.vector_backward
+            + 2.0 * costs.tensor_forward
+        )
+        layers = np.bincount(self.layer_groups, minlength=len(self.table.groups))
+        ends = costs.embedding_forward + costs.embedding_backward + costs.head_forward + costs.head_backward
+        micro = (layers @ busy + ends)[at] / major.pipeline_parallel
+        rounds = self.job.global_batch / (major.micro_batch * major.data_parallel)
+        if not minor["schedule"].any():
+            rounds = rounds + (major.pipeline_parallel - 1) / major.virtual_stages
+        return np.asarray(micro * rounds * self.job.model_error)
 
     # everything ----------------------------------------------------------------------------------------------------
 

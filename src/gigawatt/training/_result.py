@@ -5,7 +5,7 @@ on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from gigawatt.training._columns import Columns
 from gigawatt.training._evaluate import REJECTIONS, Evaluator, StepColumns
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._search import SearchResult, search
+from gigawatt.training._space import Constraint, Space
 
 COMPUTING = ("matrix products", "attention", "vector operations", "recompute")
 
@@ -64,7 +65,12 @@ class TrainingResult:
 
 
 def train(
-    job: TrainingJob, columns: Columns | None = None, pins: Mapping[str, int] | None = None, keep: int = 8
+    job: TrainingJob,
+    columns: Columns | None = None,
+    pins: Mapping[str, int] | None = None,
+    keep: int = 8,
+    constraints: Sequence[Constraint] = (),
+    space: Space | None = None,
 ) -> TrainingResult:
     """Return the step of the strategy in `columns` (length 1), or of the best strategy that a search with `pins`
     finds.
@@ -75,7 +81,7 @@ def train(
     evaluator = Evaluator(job)
     found: SearchResult | None = None
     if columns is None:
-        found = search(job, pins=pins, keep=keep, evaluator=evaluator)
+        found = search(job, space, pins=pins, keep=keep, evaluator=evaluator, constraints=constraints)
         if found.best is None:
             raise _infeasible(job, found, pins or {})
         columns = found.best
