@@ -26,8 +26,8 @@ from gigawatt.hardware import (
     ring_all_gather,
     ring_all_reduce,
     slowest_chip,
+    tile_efficiency,
     torus_all_gather,
-    wave_efficiency,
 )
 
 CATALOG = load_catalog()
@@ -89,8 +89,12 @@ def test_network_of_published_size():
 
 
 def test_wave_quantisation():
-    assert float(wave_efficiency(np.float64(128 * 132), np.float64(128), 128, 128, 132)) == 1.0
-    assert float(wave_efficiency(np.float64(128 * 133), np.float64(128), 128, 128, 132)) == pytest.approx(133 / 264)
+    """One tile per processor is a full wave; one more starts a second wave (docs/science.md 2.2)."""
+    full = float(tile_efficiency(128 * 132, 256, 1, 132))
+    assert full == 1.0
+    assert float(tile_efficiency(128 * 132, 256, 3, 132)) == full
+    assert float(tile_efficiency(128 * 133, 256, 1, 132)) < 0.8
+    assert float(tile_efficiency(1, 1, 1, 132)) < 1e-3
 
 
 @settings(max_examples=60, deadline=None)

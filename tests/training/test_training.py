@@ -103,8 +103,8 @@ def test_r06_zero_memory_of_a_7_5b_model_on_64(stage, gigabytes):
     parts = evaluate(job, Columns.of(data_parallel=64, zero_stage=stage)).memory_parts
     count = sum(job_params(job))
     held = parts["weights"] + parts["gradients"] * 2 / job.precision.gradient_bytes + parts["optimizer"]
-    gathered = 4.0 * count / 36 if stage == 3 else 0.0  # two layers at work
-    assert float(held[0] - gathered) / count * 7.5 == pytest.approx(gigabytes, rel=5e-3)
+    assert (parts["communication buffers"][0] > 0) == (stage == 3)  # two layers at work
+    assert float(held[0]) / count * 7.5 == pytest.approx(gigabytes, rel=5e-3)
 
 
 def job_params(job):
@@ -187,7 +187,7 @@ def random_columns(draw, rows=12):
 def test_parts_sum_and_one_strategy_is_a_column_of_one(columns, model):
     job = job_of(model, 4096, 512, 4096, "H100")
     step = evaluate(job, columns)
-    assert tuple(step.step_parts) == STEP_PARTS
+    assert [name for name in STEP_PARTS if name in step.step_parts] == list(step.step_parts)
     assert np.allclose(sum(step.step_parts.values()), step.step_s, rtol=1e-12)
     assert np.allclose(sum(step.memory_parts.values()), step.memory_bytes, rtol=1e-12)
     assert all((part >= 0).all() for part in step.step_parts.values())

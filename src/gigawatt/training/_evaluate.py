@@ -23,9 +23,10 @@ from gigawatt.model import (
 )
 from gigawatt.training._columns import Columns, ContextExchange, Schedule
 from gigawatt.training._job import TrainingJob
-from gigawatt.training._layers import LayerTable
+from gigawatt.training._layers import LayerCosts, LayerTable
 from gigawatt.training._memory import Block, Stages, memory
-from gigawatt.training._pipeline import stage_layers
+from gigawatt.training._pipeline import chunk_layers, stage_layers
+from gigawatt.training._simulate import StepPhases
 
 Array = NDArray[np.float64]
 
@@ -71,6 +72,10 @@ STEP_PARTS = (
 )
 
 
+# What keeps the accelerator itself busy in a layer pass.
+COMPUTE_PARTS = ("matrix products", "attention", "vector operations", "recompute", "host gaps")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepColumns:
     """What each strategy does, every array (C,).
@@ -105,6 +110,7 @@ class Evaluator:
         self.split = np.array([part.attention + part.dense + part.shared for part in counted], dtype=np.float64)
         self.whole = np.array([part.latent + part.norm + part.router for part in counted], dtype=np.float64)
         self.experts = np.array([part.experts for part in counted], dtype=np.float64)
+        self.layer_counts = np.bincount(self.layer_groups, minlength=len(self.table.groups)).astype(np.float64)
         self._stage_cache: dict[tuple[int, int], tuple[NDArray[np.int64], ...]] = {}
         self.model_flop = training_flop_per_token(job.model, job.sequence)
 
@@ -257,6 +263,7 @@ class Evaluator:
         layers = stages.layers[rows, pace].T  # (G, C)
         result = {name: (layers * part).sum(axis=0) for name, part in parts.items()}
         result["matrix products"] = result["matrix products"] + ends[rows, pace]
+        busy_stage = stage_seconds[rows, pace]
         pipelined = c.pipeline_parallel > 1
         if pipelined.any():
             send = collective_seconds(job.fabric, "send", costs.message[at], 2, c.accelerators // c.pipeline_parallel)
@@ -276,7 +283,8 @@ class Evaluator:
         micro = np.add.reduce(list(result.values()))
         exact = job.global_batch / (c.micro_batch * c.data_parallel)
         result = {name: part * exact for name, part in result.items()}
-        result["pipeline bubble"] = self._bubble(b, micro, micro - forward, layers)
+        others = self.layer_counts @ per_layer + _both_ends(costs, at) + (micro - busy_stage) * c.pipeline_parallel
+        result["pipeline bubble"] = self._bubble(b, micro, np.maximum(others - micro, 0.0), micro - forward, layers)
         result["batch remainder"] = micro * np.maximum(b.rounds - exact, 0.0)
         result["data-parallel communication"] = self._data_parallel(b, owned, forward, backward)
         result["optimizer"] = self._optimizer(b, owned)
@@ -289,15 +297,17 @@ class Evaluator:
             result["data loading"] = np.maximum(reading - np.add.reduce(list(result.values())), 0.0)
         return result
 
-    def _bubble(self, b: Block, micro: Array, backward: Array, layers: Array) -> Array:
-        """Return the seconds that the pace-setting stage waits (docs/science.md 5)."""
+    def _bubble(self, b: Block, micro: Array, others: Array, backward: Array, layers: Array) -> Array:
+        """Return the seconds that the pace-setting stage waits: for one micro-batch through all other stages, over the
+        chunks (docs/science.md 5).
+        """
         c = b.columns
         p = c.pipeline_parallel
-        plain = micro * (p - 1) / c.virtual_stages
+        plain = others / c.virtual_stages
         if not c.schedule.any():
             return np.asarray(plain)
         weight = (layers * b.costs.weight_gradient[:, b.at]).sum(axis=0)
-        zero = (p - 1) * np.maximum(micro - 2 * weight, 0.0)
+        zero = np.maximum(others - (p - 1) * 2 * weight, 0.0)
         dual = np.maximum(p / 2 - 1, 0) * np.maximum(micro + backward - 3 * weight, 0.0)
         return np.asarray(np.choose(c.schedule, [plain, zero, dual]))
 
@@ -386,13 +396,58 @@ class Evaluator:
             + costs.vector_backward
             + 2.0 * costs.tensor_forward
         )
-        layers = np.bincount(self.layer_groups, minlength=len(self.table.groups))
-        ends = costs.embedding_forward + costs.embedding_backward + costs.head_forward + costs.head_backward
-        micro = (layers @ busy + ends)[at] / major.pipeline_parallel
+        micro = ((self.layer_counts @ busy)[at] + _both_ends(costs, at)) / major.pipeline_parallel
         rounds = self.job.global_batch / (major.micro_batch * major.data_parallel)
         if not minor["schedule"].any():
             rounds = rounds + (major.pipeline_parallel - 1) / major.virtual_stages
         return np.asarray(micro * rounds * self.job.model_error)
+
+    def phases(self, c: Columns) -> StepPhases:
+        """Return the passes of one strategy (a column of length 1) for the event simulation of its step."""
+        b = self.block(c)
+        parts = {name: float(value[0]) for name, value in self._step(b).items()}
+        at, costs, error = b.at[:1], b.costs, self.job.model_error
+        p, v = int(c.pipeline_parallel[0]), int(c.virtual_stages[0])
+        layers = chunk_layers(self.layer_groups, p, v)  # (p, v, G)
+        layer = {name: part[:, 0] for name, part in self._layer_parts(b).items()}
+
+        def spread(per_layer: Array, first: Array | float = 0.0, last: Array | float = 0.0) -> Array:
+            seconds = layers @ per_layer
+            seconds[0, 0] += float(np.sum(first))
+            seconds[-1, -1] += float(np.sum(last))
+            return np.asarray(seconds * error)
+
+        compute = (costs.matmul_forward + costs.attention_forward + costs.vector_forward + costs.host_forward)[:, at[0]]
+        weight = costs.weight_gradient[:, at[0]]
+        whole = np.add.reduce([layer[name] for name in COMPUTE_PARTS])
+        extra = sum(parts.get(name, 0.0) for name in ("gradient accumulation", "activation offload"))
+        rounds = self.job.global_batch / float(c.micro_batch[0] * c.data_parallel[0])
+        backward = spread(whole - compute - weight, costs.embedding_backward[at], costs.head_backward[at])
+        again = 1.0 + float(b.recomputed[0]) * float(c.recompute[0] == Recompute.FULL)
+        shares = {"tensor-parallel": (1.0, again), "expert-parallel": (1.0, again)}
+        forward_exchange, backward_exchange = {}, {}
+        for kind, (ahead, back) in shares.items():
+            seconds = layer[f"{kind} communication"]
+            forward_exchange[kind] = spread(seconds * ahead / (ahead + back))
+            backward_exchange[kind] = spread(seconds * back / (ahead + back))
+        forward_exchange["context-parallel"] = spread(costs.context_forward[:, at[0]])
+        backward_exchange["context-parallel"] = spread(
+            layer["context-parallel communication"] - costs.context_forward[:, at[0]]
+        )
+        if parts.get("pipeline sends"):
+            sent = np.full((p, v), parts["pipeline sends"] / rounds / (2 * v))
+            forward_exchange["sends"] = backward_exchange["sends"] = sent
+        tail = ("data-parallel communication", "optimizer", "stragglers", "step overhead", "data loading")
+        return StepPhases(
+            micro_batches=int(b.rounds[0]),
+            schedule=c.row(0)["schedule"],
+            forward=spread(compute, costs.embedding_forward[at], costs.head_forward[at]),
+            backward=backward + extra / rounds / v,
+            weight=spread(weight),
+            exposed_forward=forward_exchange,
+            exposed_backward=backward_exchange,
+            tail={name: parts[name] for name in tail if parts.get(name)},
+        )
 
     # everything ----------------------------------------------------------------------------------------------------
 
@@ -427,6 +482,12 @@ class Evaluator:
         """Return the share of forward FLOPs that is in layers (what full recompute does again)."""
         total = flop_per_token(self.job.model, self.job.sequence)
         return 1.0 - 2.0 * self.job.model.vocab * self.job.model.hidden / total
+
+
+def _both_ends(costs: LayerCosts, at: NDArray[np.int64]) -> Array:
+    """Return seconds of embedding and head of one micro-batch, forward and backward, (C,)."""
+    whole = costs.embedding_forward + costs.embedding_backward + costs.head_forward + costs.head_backward
+    return np.asarray(whole[at])
 
 
 def _over_groups(layers: Array, per_layer: Array) -> Array:

@@ -69,8 +69,8 @@ def micro_batches_in_flight(stage: object, stages: object, virtual_stages: objec
 
 
 @lru_cache(maxsize=65536)
-def stage_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int) -> NDArray[np.int64]:
-    """Return how many layers of each group a stage holds, (p, G).
+def chunk_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int) -> NDArray[np.int64]:
+    """Return how many layers of each group a chunk of a stage holds, (p, v, G).
 
     `layer_groups` names the group of each layer in order. Layers are cut into p*v chunks as evenly as possible, the
     smaller ones at both ends, where embedding and head are; chunk j belongs to stage j mod p. Embedding and head may
@@ -83,10 +83,15 @@ def stage_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int
     sizes = np.full(chunks, base)
     first = (chunks - extra) // 2
     sizes[first : first + extra] += 1
-    counts = np.zeros((stages, max(layer_groups) + 1), dtype=np.int64)
+    counts = np.zeros((stages, virtual_stages, max(layer_groups) + 1), dtype=np.int64)
     position = 0
     for chunk, size in enumerate(sizes.tolist()):
         for group in layer_groups[position : position + size]:
-            counts[chunk % stages, group] += 1
+            counts[chunk % stages, chunk // stages, group] += 1
         position += size
     return counts
+
+
+def stage_layers(layer_groups: tuple[int, ...], stages: int, virtual_stages: int) -> NDArray[np.int64]:
+    """Return how many layers of each group a stage holds, (p, G): see `chunk_layers`."""
+    return np.asarray(chunk_layers(layer_groups, stages, virtual_stages).sum(axis=1))
