@@ -3,7 +3,9 @@
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
 from gigawatt.planning._inputs import Inputs, resolve
+from gigawatt.planning._mixed import MixedResult, mix_scenario
 from gigawatt.planning._plan import plan_scenario
+from gigawatt.planning._questions import Answer, ask
 from gigawatt.planning._result import (
     SCHEMA_VERSION,
     Binding,
@@ -14,9 +16,11 @@ from gigawatt.planning._result import (
     Plan,
     Sensitivity,
 )
+from gigawatt.planning._train import TrainReport, train_scenario, why
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Answer",
     "Binding",
     "Constraint",
     "Evaluation",
@@ -24,11 +28,17 @@ __all__ = [
     "FleetGroup",
     "Inputs",
     "Lever",
+    "MixedResult",
     "Plan",
     "Sensitivity",
+    "TrainReport",
+    "ask",
     "evaluate",
     "evaluate_formula",
     "explain",
+    "mix_scenario",
     "plan_scenario",
     "resolve",
+    "train_scenario",
+    "why",
 ]

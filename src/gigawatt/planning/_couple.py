@@ -158,6 +158,15 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
     )
 
 
+def training_job(inputs: Inputs) -> TrainingJob:
+    """Return the training job of the accelerators that the limits of the scenario leave.
+
+    Raises InfeasibleError where they leave no server.
+    """
+    powered = sum(group.powered for group in _powered(inputs, _limits(inputs, True)))
+    return _job(inputs, max(powered - _spares(inputs, powered), 1))
+
+
 def _job(inputs: Inputs, accelerators: int) -> TrainingJob:
     constants = {name: inputs.value(f"training.{name}") for name in Constants.__dataclass_fields__}
     return TrainingJob(

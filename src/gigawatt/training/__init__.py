@@ -12,6 +12,7 @@ from gigawatt.training._evaluate import (
     mfu_of,
 )
 from gigawatt.training._job import TrainingJob
+from gigawatt.training._laws import ScalingLaw, critical_batch_factors, latency_wall_flop, repeated_tokens, scaling_law
 from gigawatt.training._memory import MEMORY_PARTS
 from gigawatt.training._optimizers import OPTIMIZERS, Optimizer
 from gigawatt.training._pipeline import (
@@ -26,7 +27,9 @@ from gigawatt.training._pipeline import (
 )
 from gigawatt.training._result import COMPUTING, TrainingResult, train
 from gigawatt.training._search import SearchResult, search
+from gigawatt.training._simulate import StepPhases, simulate_step, simulated_seconds
 from gigawatt.training._space import Constraint, Space, constraint_of, strategies, strategy_of
+from gigawatt.training._why import Comparison, compare_strategies, elasticities
 
 __all__ = [
     "COMPUTING",
@@ -36,31 +39,42 @@ __all__ = [
     "REJECTIONS",
     "STEP_PARTS",
     "Columns",
+    "Comparison",
     "Constants",
     "Constraint",
     "ContextExchange",
     "Evaluator",
     "Optimizer",
+    "ScalingLaw",
     "Schedule",
     "SearchResult",
     "Space",
     "StepColumns",
+    "StepPhases",
     "TrainingJob",
     "TrainingResult",
     "bubble_1f1b",
     "bubble_dualpipe",
     "bubble_fraction",
     "bubble_zero_bubble_1p",
+    "compare_strategies",
     "constant_facts",
     "constants",
     "constraint_of",
+    "critical_batch_factors",
     "default_stack",
+    "elasticities",
     "evaluate",
     "expected_maximum",
+    "latency_wall_flop",
     "mfu_of",
     "micro_batches_in_flight",
     "relative_bubble",
+    "repeated_tokens",
+    "scaling_law",
     "search",
+    "simulate_step",
+    "simulated_seconds",
     "stacks",
     "stage_layers",
     "strategies",
