@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gigawatt._version import __version__
+from gigawatt.cli._common import EXIT_FAULT, EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, working
+from gigawatt.cli._train import train_app
 from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     name="gigawatt",
@@ -24,20 +23,11 @@ app = typer.Typer(
 )
 validate_app = typer.Typer(help="Compare predictions with published measurements.", no_args_is_help=True)
 app.add_typer(validate_app, name="validate")
+app.add_typer(train_app, name="train")
 calibrate_app = typer.Typer(help="Fit the constants of the models to measurements.", no_args_is_help=True)
 app.add_typer(calibrate_app, name="calibrate")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="PATH=VALUE", help="Override any field, e.g. --set 'site.grid_limit=300 MW'. Repeatable."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
-
-EXIT_INFEASIBLE = 1
-EXIT_FAULT = 70
 
 
 def _print_version(asked: bool) -> None:
@@ -76,7 +66,7 @@ def plan(
 
     question = load_scenario(scenario, overrides or ())
     target = None if as_json and out is None else _report_path(scenario, out)
-    with _working("planning"):
+    with working("planning"):
         result = plan_scenario(question)
     data = result.to_dict()
     if target is not None:
@@ -84,11 +74,11 @@ def plan(
 
         write_html(data, target)
     if as_json:
-        _print_json(data)
+        print_json(data)
     else:
         from gigawatt.report import print_plan
 
-        print_plan(data, _console(), report=str(target))
+        print_plan(data, console(), report=str(target))
     if not result.feasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 
@@ -109,17 +99,17 @@ def explain(
     from gigawatt.scenario import load_scenario
 
     question = load_scenario(scenario, overrides or ())
-    with _working("planning"):
+    with working("planning"):
         result = plan_scenario(question)
     if path == "*":
         listing = [
             {"path": name, "label": output.label, "value": output.value, "unit": output.unit}
             for name, output in result.outputs.items()
         ]
-        _print_json(listing) if as_json else print_paths(listing, _console())
+        print_json(listing) if as_json else print_paths(listing, console())
         return
     tree = explain_output(result, path)
-    _print_json(tree) if as_json else print_explanation(tree, _console())
+    print_json(tree) if as_json else print_explanation(tree, console())
 
 
 @app.command()
@@ -138,7 +128,7 @@ def catalog(
     known = load_catalog(tuple(overlay or ()))
     if kind is None:
         counts: list[dict[str, Any]] = [{"kind": k, "entries": len(known.listing(k))} for k in KINDS]
-        _print_json(counts) if as_json else print_listing("catalog", counts, _console())
+        print_json(counts) if as_json else print_listing("catalog", counts, console())
         return
     if kind not in KINDS:
         raise InputError(
@@ -150,10 +140,10 @@ def catalog(
         )
     if name is None:
         rows = known.listing(kind)
-        _print_json(rows) if as_json else print_listing(kind, rows, _console())
+        print_json(rows) if as_json else print_listing(kind, rows, console())
         return
     entry = known.describe(kind, name)
-    _print_json(entry) if as_json else print_entry(entry, _console())
+    print_json(entry) if as_json else print_entry(entry, console())
 
 
 @app.command()
@@ -177,7 +167,7 @@ def schema(
             )
         )
     if out is None:
-        _print_json(make())
+        print_json(make())
         return
     from gigawatt.report import write_atomically
 
@@ -196,9 +186,9 @@ def validate_training(
     from gigawatt.report import print_residuals
     from gigawatt.validation import validate_training as run
 
-    with _working("predicting"):
+    with working("predicting"):
         result = run(data)
-    _print_json(result) if as_json else print_residuals(result, _console())
+    print_json(result) if as_json else print_residuals(result, console())
 
 
 @validate_app.command("cases")
@@ -212,9 +202,9 @@ def validate_cases(
     from gigawatt.report import print_cases
     from gigawatt.validation import validate_cases as run
 
-    with _working("planning the cases"):
+    with working("planning the cases"):
         result = run(path)
-    _print_json(result) if as_json else print_cases(result, _console())
+    print_json(result) if as_json else print_cases(result, console())
 
 
 @calibrate_app.command("fit")
@@ -240,11 +230,11 @@ def calibrate_fit(
     table = read_measurements(read_text(measurements), str(measurements))
     known = load_catalog()
     chips = {name: chip_of(known.accelerator(name)) for name, _, _ in table}
-    with _working("fitting"):
+    with working("fitting"):
         rows = [{**fit.row(), "shapes": fit.shapes} for fit in fit_kernels(table, chips)]
     if out is not None:
         write_atomically(out, rows_to_csv(rows))
-    _print_json(rows) if as_json else print_listing("kernel efficiencies", rows, _console())
+    print_json(rows) if as_json else print_listing("kernel efficiencies", rows, console())
 
 
 @calibrate_app.command("training")
@@ -307,24 +297,3 @@ def _report_path(scenario: Path, out: Path | None) -> Path:
     if not os.access(folder, os.W_OK) or target.is_dir():
         raise OutputError(f"cannot write {target}: no permission, or a folder of that name stands there")
     return target
-
-
-def _print_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-def _working(what: str) -> Any:
-    """Return a spinner on stderr for a person who waits; nothing where no person watches."""
-    from contextlib import nullcontext
-
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(f"{what} ...")

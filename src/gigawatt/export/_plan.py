@@ -290,6 +290,16 @@ def _fit_problems(request: ExportRequest, strategy: Mapping[str, Any]) -> list[P
             f"{strategy['shard_ranks']} ranks do not divide the {ranks} data-parallel ranks",
         ),
         (
+            strategy["virtual_stages"] > 1 and strategy["pipeline_parallel"] == 1,
+            "strategy.virtual_stages",
+            "virtual stages need a pipeline",
+        ),
+        (
+            strategy["virtual_stages"] > 1 and strategy["schedule"] != "1f1b",
+            "strategy.schedule",
+            "zero-bubble and DualPipe schedules take no virtual stages",
+        ),
+        (
             chunks > layers + 2,
             "strategy.virtual_stages",
             f"{chunks} pipeline chunks are more than {layers} layers, embedding and head",

@@ -5,18 +5,29 @@ from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_residuals
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
+from gigawatt.report._trace import chrome_trace, write_trace
+from gigawatt.report._train_page import train_page, write_train_html
+from gigawatt.report._training import print_comparison, print_mix, print_train, strategy_words
 
 __all__ = [
+    "chrome_trace",
     "plan_schema",
     "print_cases",
+    "print_comparison",
     "print_entry",
     "print_explanation",
     "print_listing",
+    "print_mix",
     "print_paths",
     "print_plan",
     "print_residuals",
+    "print_train",
     "render_html",
     "rows_to_csv",
+    "strategy_words",
+    "train_page",
     "write_atomically",
     "write_html",
+    "write_trace",
+    "write_train_html",
 ]

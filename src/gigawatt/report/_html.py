@@ -47,7 +47,7 @@ def _parts(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mapping[str, Any]) -> dict[str, Any]:
+def breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mapping[str, Any]) -> dict[str, Any]:
     parts = _parts(tree)
     if kind == "bars":
         parts.sort(key=lambda part: part["value"], reverse=True)
@@ -69,7 +69,7 @@ def _breakdown_chart(name: str, kind: str, title: str, caption: str, tree: Mappi
     }
 
 
-def _timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dict[str, Any]:
+def timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dict[str, Any]:
     end = max((row["end_s"] for row in timeline["intervals"]), default=1.0)
     factor, unit = axis(end, "s")
     rows = [
@@ -169,13 +169,13 @@ _TIMELINES = (
 def view(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the template shows: texts and chart rows, from `Plan.to_dict()`."""
     charts = {
-        name: _breakdown_chart(name, kind, title, caption, plan["breakdowns"][name])
+        name: breakdown_chart(name, kind, title, caption, plan["breakdowns"][name])
         for name, kind, title, caption in _CHARTS
         if name in plan["breakdowns"]
     }
     for name, caption in _TIMELINES:
         if name in plan["timelines"]:
-            charts[f"timeline_{name}"] = _timeline_chart(f"timeline_{name}", caption, plan["timelines"][name])
+            charts[f"timeline_{name}"] = timeline_chart(f"timeline_{name}", caption, plan["timelines"][name])
     for target, name, title in (
         ("run.time", "tornado_time", "What the length of the run depends on"),
         ("finance.run_cost", "tornado_cost", "What the cost of the run depends on"),
@@ -262,6 +262,11 @@ def _output(path: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def render_html(plan: Mapping[str, Any]) -> str:
     """Return the page of a plan (`Plan.to_dict()`)."""
+    return page("plan.html", view(plan))
+
+
+def page(template: str, shown: Mapping[str, Any]) -> str:
+    """Return a self-contained page of a template; `shown` holds its values and `charts` by name."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -271,8 +276,7 @@ def render_html(plan: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = view(plan)
-    return environment.get_template("plan.html").render(
+    return environment.get_template(template).render(
         **shown,
         chart_data=_for_script(list(shown["charts"].values())),
         library=_asset("echarts.min.js"),

@@ -127,6 +127,8 @@
     }
     shown.textContent = `${count} of ${rows.length}`;
   };
-  filter.addEventListener("input", apply);
-  apply();
+  if (filter) {
+    filter.addEventListener("input", apply);
+    apply();
+  }
 })();
