@@ -33,6 +33,7 @@ class Constants:
     sustained: float
     sustained_narrow: float
     grouped_sustained: float
+    routing: float
     quantise: float
     tensor_parallel_overlap: float
     tensor_overlap_gain: float
@@ -42,6 +43,7 @@ class Constants:
     context_parallel_overlap: float
     expert_parallel_overlap: float
     dualpipe_expert_overlap: float
+    expert_width_half: float
     expert_imbalance: float
     straggler_sigma: float
     host_per_layer_s: float

@@ -41,6 +41,7 @@ CHEAP = (
     "shared.activation",
 )
 SCORES = ("attention.core", "attention.scores")
+ROUTING = ("experts.dispatch", "experts.combine")
 PASSES: tuple[Phase, ...] = ("forward", "backward")
 # Batched products of a head width that is no multiple of this leave the matrix units: a sixteenth of their rate
 # (bigscience-workshop tr11 tuning: 108 wide heads lose 30 % of the whole step against 112 and 144).
@@ -153,9 +154,11 @@ class LayerTable:
         """Return the time of an operation in a long run of this software stack."""
         k = self.job.constants
         family, flop, moved = operation.family, operation.flop, operation.bytes_moved
-        slower = 1.0
+        slower: Array | float = 1.0
         if family == "vector":
             moved = moved * (k.quantise if operation.name.endswith("quantise") else k.elementwise)
+            if operation.name.startswith(ROUTING):
+                moved = moved * k.routing
         elif family == "attention":
             rate = k.attention_forward * (k.attention_backward if phase == "backward" else 1.0)
             if k.materialised_scores > 0.5 and float(operation.depth) % ALIGNED:
@@ -164,7 +167,8 @@ class LayerTable:
         else:
             slower = 1.0 / (k.sustained_narrow if operation.dtype in NARROW else k.sustained)
             if family == "grouped_matmul":
-                slower *= k.expert_imbalance / k.grouped_sustained
+                narrowest = np.minimum(np.minimum(operation.columns, operation.depth), operation.rows)
+                slower = slower * (1.0 + k.expert_width_half / narrowest) * k.expert_imbalance / k.grouped_sustained
         seconds = operation_seconds(
             self.job.chip,
             family=family,
@@ -176,7 +180,7 @@ class LayerTable:
             depth=operation.depth,
             count=operation.count,
         )
-        return seconds * slower
+        return np.asarray(seconds * slower)
 
     def _end_seconds(self, name: str, phase: Phase, columns: Columns, shard: Sharding) -> Array:
         make = embedding_operations if name == "embedding" else head_operations
