@@ -40,7 +40,7 @@ def _uneven(plan: Plan) -> bool:
 
 def _folded(plan: Plan) -> int:
     """Return the expert degree that the data-parallel ranks can hold."""
-    return gcd(plan.expert_parallel, plan.shard_group if plan.zero_stage else plan.data_parallel)
+    return gcd(plan.expert_parallel, plan.shard_group if plan.zero_stage > 1 else plan.data_parallel)
 
 
 _LIMITS = (

@@ -230,6 +230,8 @@ def bridge_values(plan: Plan) -> dict[str, Any]:
         **stated,
         **({"model.moe_layer_freq": pattern} if 0 in pattern and 1 in pattern else {}),
         **({"model.gradient_accumulation_fusion": False} if "--no-gradient-accumulation-fusion" in options else {}),
+        # Megatron-LM switches it off without tensor parallelism; the configuration object refuses it.
+        "model.sequence_parallel": bool(plan.sequence_parallel and plan.tensor_parallel > 1),
         "mixed_precision": MIXED_PRECISION[plan.precision],
     }
 

@@ -177,7 +177,11 @@ COMMON = (
 
 def limits(plan: Plan, table: Iterable[Limit]) -> tuple[str, ...]:
     """Return one sentence "name value: reason" for each limit of the table that the plan meets."""
-    return tuple(f"{limit.name} {getattr(plan, limit.name)}: {limit.reason}" for limit in table if limit.holds(plan))
+    return tuple(f"{limit.name} {_shown(plan, limit.name)}: {limit.reason}" for limit in table if limit.holds(plan))
+
+
+def _shown(plan: Plan, name: str) -> str:
+    return plan.model.name if name == "model" else str(getattr(plan, name))
 
 
 def plan_of(request: ExportRequest) -> Plan:

@@ -35,6 +35,7 @@ def activation_bytes(
     precision: Precision,
     materialised_scores: bool = False,
     dropout: bool = False,
+    selective_products: float = 0.0,
 ) -> Array:
     """Return the bytes that one rank keeps of one layer for one micro-batch, (C,).
 
@@ -42,7 +43,8 @@ def activation_bytes(
     default as today's kernels do: no score matrix (FlashAttention), no dropout masks. With `materialised_scores` and
     `dropout` it is the published 16-bit accounting: per layer s*b*h*(34 + 5*a*s/h) without parallelism, (10 + 24/t +
     5*a*s/(h*t)) with tensor parallelism, (34 + 5*a*s/h)/t with sequence parallelism as well, 34/t with selective
-    recompute, 2 (over t where sharded) with full.
+    recompute, 2 (over t where sharded) with full. `selective_products` is the share of matrix products whose
+    outputs selective recompute does not keep either.
     """
     tokens = np.asarray(batch, dtype=np.float64) * np.asarray(sequence, dtype=np.float64) / sharding.context_parallel
     e, h, t = DTYPE_BYTES[precision.vector], model.hidden, sharding.tensor_parallel
@@ -65,6 +67,8 @@ def activation_bytes(
         selective = kept  # the published recipe recomputes the scores only
     else:
         selective = kept - tokens * (norms + narrow * hidden_products + e * _expanded(attention, t))
+        outputs = heads * attention.query_width + kv_heads * (attention.query_width + attention.value_width)
+        selective = selective - selective_products * tokens * e * (outputs + widths - hidden_products)
     full = tokens * e * h * sharding.vector_share
     mode = np.asarray(recompute)
     return np.where(mode == Recompute.FULL, full, np.where(mode == Recompute.SELECTIVE, selective, kept + scores))
@@ -103,7 +107,11 @@ def _feed_forward_elements(layer: Layer, hidden: int, sharding: Sharding) -> tup
     return np.asarray(kept), np.asarray(products)
 
 
-def logits_bytes(model: Transformer, *, batch: object, sequence: object, sharding: Sharding) -> Array:
-    """Return the bytes of the logits of one micro-batch on the last stage, (C,): 16-bit logits and their fp32 copy."""
+def logits_bytes(
+    model: Transformer, *, batch: object, sequence: object, sharding: Sharding, bytes_each: float = 6.0
+) -> Array:
+    """Return the bytes of the logits of one micro-batch on the last stage, (C,): by default 16-bit logits and their
+    fp32 copy.
+    """
     tokens = np.asarray(batch, dtype=np.float64) * np.asarray(sequence, dtype=np.float64) / sharding.context_parallel
-    return np.asarray(tokens * model.vocab * 6.0 / sharding.tensor_parallel)
+    return np.asarray(tokens * model.vocab * bytes_each / sharding.tensor_parallel)

@@ -52,6 +52,9 @@ class Constants:
     accumulate_bytes: float
     node_deduplication: float
     step_overhead_s: float
+    logits_bytes: float
+    gradient_copy_bytes: float
+    fragmentation: float
     memory_reserve_bytes: float
     host_link_bytes_per_s: float
 

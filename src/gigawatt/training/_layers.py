@@ -144,7 +144,13 @@ class LayerTable:
             for phase in PASSES
         }
         tokens = columns.micro_batch * self.job.sequence / columns.context_parallel
-        logits = logits_bytes(self.job.model, batch=columns.micro_batch, sequence=self.job.sequence, sharding=shard)
+        logits = logits_bytes(
+            self.job.model,
+            batch=columns.micro_batch,
+            sequence=self.job.sequence,
+            sharding=shard,
+            bytes_each=self.job.constants.logits_bytes,
+        )
         message = tokens * self.job.model.hidden * DTYPE_BYTES[self.job.precision.vector]
         split = self.job.constants.pipeline_scatter > 0.5
         message = message / columns.tensor_parallel if split else message * shard.vector_share
@@ -256,6 +262,7 @@ class LayerTable:
                 precision=self.job.precision,
                 materialised_scores=self.job.constants.materialised_scores > 0.5,
                 dropout=self.job.constants.materialised_scores > 0.5,
+                selective_products=self.job.constants.selective_products,
             )
             for mode in Recompute
         } | {"expert_buffer": expert_buffer_bytes(layer, self.job, columns, shard)}

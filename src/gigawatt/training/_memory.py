@@ -22,6 +22,7 @@ MEMORY_PARTS = (
     "expert buffers",
     "logits",
     "communication buffers",
+    "fragmentation",
     "reserve",
 )
 # Layers whose gathered weights (ZeRO-3) or offloaded activations are on the accelerator at the same time.
@@ -104,16 +105,17 @@ def _parts(b: Block) -> dict[str, Array]:
     gathered = np.where(zero >= 3, LAYERS_AT_HAND * 2.0 * whole / np.maximum(layers, 1.0), 0.0)
     activations, buffers = _activations(b)
     optimizer = state(job.optimizer.state_bytes, 1)
-    return {
+    parts = {
         "weights": state(recipe.weight_bytes, 3) * copies,
-        "gradients": state(recipe.gradient_bytes, 2),
+        "gradients": state(recipe.gradient_bytes, 2) + job.constants.gradient_copy_bytes * whole,
         "optimizer": np.where(c.offload_optimizer[:, None] > 0, 0.0, optimizer),
         "activations": activations,
         "expert buffers": buffers,
         "logits": stages.last * b.costs.logits[b.at][:, None],
         "communication buffers": gathered,
-        "reserve": np.full_like(activations, job.reserve_bytes),
     }
+    lost = job.constants.fragmentation * np.add.reduce(list(parts.values()))
+    return parts | {"fragmentation": lost, "reserve": np.full_like(activations, job.reserve_bytes)}
 
 
 def _activations(b: Block) -> tuple[Array, Array]:

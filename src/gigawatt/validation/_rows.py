@@ -375,7 +375,10 @@ def _pins(
         pins.setdefault("virtual_stages", 1)
     if pins.setdefault("context_parallel", 1) > 1:
         pins["context_exchange"] = int(ContextExchange.RING)  # the default of the frameworks in the table
-    pins["sequence_parallel"] = int(meanings["sequence_parallel"]["on"])
+    silent = row["sequence_parallel"].strip() == ""
+    pins["sequence_parallel"] = int(
+        (meanings["framework"].get("sequence_parallel") if silent else None) or meanings["sequence_parallel"]["on"]
+    )
     pins["tensor_overlap"] = int(meanings["notes"].get("tensor_overlap", "0"))
     if model.experts is None:
         pins["expert_parallel"] = 1
@@ -391,7 +394,20 @@ def _pins(
         for value in known:
             degree //= value or 1
         pins["data_parallel"] = max(degree, 1)
+        if pins["pipeline_parallel"] > 1:
+            _pipeline_defaults(row, meanings["framework"], pins)
         group = int(sharding.get("shard_group", "0")) // (pins["tensor_parallel"] * pins["pipeline_parallel"])
         if 0 < group < degree:
             pins["shard_ranks"] = group
     return pins
+
+
+def _pipeline_defaults(row: Mapping[str, str], framework: Mapping[str, str], pins: dict[str, int]) -> None:
+    """Apply what a framework does with a pipeline unless told otherwise: weights stay gathered between micro-batches,
+    and there are as many micro-batches as stages.
+    """
+    if pins["zero_stage"] == 3 and "pipeline_zero" in framework:
+        pins["zero_stage"] = int(framework["pipeline_zero"])
+    if framework.get("micro_batches") == "pipeline" and "micro_batch" not in pins:
+        local = (number(row, "global_batch") or 0.0) / pins["data_parallel"]
+        pins["micro_batch"] = max(1, int(local) // pins["pipeline_parallel"])

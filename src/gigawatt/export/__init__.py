@@ -1,0 +1,26 @@
+"""A strategy on its way to a training framework, and back.
+
+    strategy -> export_strategy -> Megatron-LM, Megatron-Bridge, torchtitan, MaxText
+    torchtitan job file, Megatron-LM arguments -> read_strategy -> strategy
+
+What a framework cannot say is a comment in its file and a sentence of `unsupported`. Option names and the versions
+that were read are in data/. Covered are the decisions of a strategy and the sizes of a model; data, tokenizers,
+normalisation, position embeddings and learning-rate schedules are left to whoever runs the training.
+"""
+
+from gigawatt.export._export import FRAMEWORKS, export_strategy, unsupported
+from gigawatt.export._imported import Imported
+from gigawatt.export._options import Documented, documented_options
+from gigawatt.export._plan import ExportRequest
+from gigawatt.export._read import read_strategy
+
+__all__ = [
+    "FRAMEWORKS",
+    "Documented",
+    "ExportRequest",
+    "Imported",
+    "documented_options",
+    "export_strategy",
+    "read_strategy",
+    "unsupported",
+]

@@ -1,0 +1,33 @@
+"""One verb: read a strategy back from a framework's file, whichever of the readable formats it is in."""
+
+from __future__ import annotations
+
+import re
+
+from gigawatt.errors import InputError, Problem
+from gigawatt.export._imported import Imported
+from gigawatt.export._read_megatron import read_megatron
+from gigawatt.export._read_torchtitan import read_torchtitan
+
+_TABLE = re.compile(r"^\s*\[[A-Za-z_][\w.]*\]\s*(?:#.*)?$", re.MULTILINE)
+_OPTION = re.compile(r"(?:^|[\s\"'(])--[a-z]")
+
+
+def read_strategy(text: str, name: str) -> Imported:
+    """Return the strategy of a torchtitan job file (TOML) or of Megatron-LM arguments (a shell file or a string).
+
+    `name` is what errors call the text. Raises InputError naming the line where it cannot be read, or saying that it
+    is neither format.
+    """
+    if _TABLE.search(text):
+        return read_torchtitan(text, name)
+    if _OPTION.search(text):
+        return read_megatron(text, name)
+    raise InputError(
+        Problem(
+            message="no strategy is recognised here",
+            location=f"{name}:1",
+            found=repr(next(iter(text.strip().splitlines()), ""))[:60],
+            allowed="a torchtitan job file with [sections], or Megatron-LM arguments (--option value)",
+        )
+    )

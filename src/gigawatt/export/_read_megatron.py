@@ -1,0 +1,290 @@
+"""Megatron-LM arguments to a strategy: the inverse of _megatron, and the older spellings of the same decisions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gigawatt.errors import InputError, Problem
+from gigawatt.export._imported import Imported
+from gigawatt.export._megatron import EXCHANGES, FORMATS
+from gigawatt.export._plan import DEFAULTS
+from gigawatt.export._shell import Argument, Script, read_script
+
+_COUNTS: Mapping[str, str] = MappingProxyType(
+    {
+        "tensor_parallel": "--tensor-model-parallel-size",
+        "pipeline_parallel": "--pipeline-model-parallel-size",
+        "context_parallel": "--context-parallel-size",
+        "expert_parallel": "--expert-model-parallel-size",
+        "micro_batch": "--micro-batch-size",
+    }
+)
+_FLAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "sequence_parallel": ("--sequence-parallel",),
+        "tensor_overlap": ("--tp-comm-overlap",),
+        "offload_optimizer": ("--optimizer-cpu-offload",),
+        "offload_activations": ("--fine-grained-activation-offloading",),
+    }
+)
+_MODEL: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": "--num-layers",
+        "hidden": "--hidden-size",
+        "ffn": "--ffn-hidden-size",
+        "heads": "--num-attention-heads",
+        "kv_heads": "--num-query-groups",
+        "vocab": "--vocab-size",
+        "experts": "--num-experts",
+        "topk": "--moe-router-topk",
+        "moe_ffn": "--moe-ffn-hidden-size",
+    }
+)
+_SHARDED = MappingProxyType({"no_shard": 0, "optim": 1, "optim_grads": 2, "optim_grads_params": 3})
+_EXCHANGED = MappingProxyType({**{text: name for name, text in EXCHANGES.items()}, "allgather": "all_gather"})
+_SCALED = MappingProxyType({"delayed": "fp8", "tensorwise": "fp8_current", "blockwise": "fp8_block", "mxfp8": "mxfp8"})
+# Understood, and either implied by a strategy or of no bearing on it.
+_IMPLIED = frozenset(
+    {
+        *(option for options in FORMATS.values() for option in options),
+        "--overlap-grad-reduce",
+        "--overlap-param-gather",
+        "--no-gradient-accumulation-fusion",
+        "--ckpt-format",
+        "--max-position-embeddings",
+        "--moe-token-dispatcher-type",
+        "--moe-grouped-gemm",
+        "--moe-layer-freq",
+        "--moe-shared-expert-intermediate-size",
+        "--multi-latent-attention",
+        "--q-lora-rank",
+        "--kv-lora-rank",
+        "--qk-head-dim",
+        "--qk-pos-emb-head-dim",
+        "--v-head-dim",
+        "--group-query-attention",
+        "--kv-channels",
+        "--swiglu",
+        "--untie-embeddings-and-output-weights",
+        "--offload-modules",
+        "--optimizer",
+        "--optimizer-offload-fraction",
+        "--use-precision-aware-optimizer",
+        "--exp-avg-dtype",
+        "--exp-avg-sq-dtype",
+        "--lr",
+        "--node_rank",
+        "--node-rank",
+        "--master_addr",
+        "--master-addr",
+        "--master_port",
+        "--master-port",
+    }
+)
+_DECIDING = frozenset(
+    {
+        *_COUNTS.values(),
+        *(option for options in _FLAGS.values() for option in options),
+        *_MODEL.values(),
+        "--num-virtual-stages-per-pipeline-rank",
+        "--num-layers-per-virtual-pipeline-stage",
+        "--pipeline-model-parallel-layout",
+        "--expert-tensor-parallel-size",
+        "--cp-comm-type",
+        "--recompute-activations",
+        "--recompute-granularity",
+        "--recompute-method",
+        "--recompute-num-layers",
+        "--use-distributed-optimizer",
+        "--use-megatron-fsdp",
+        "--data-parallel-sharding-strategy",
+        "--use-torch-fsdp2",
+        "--torch-fsdp2-no-reshard-after-forward",
+        "--num-distributed-optimizer-instances",
+        "--cpu-offloading-num-layers",
+        "--global-batch-size",
+        "--seq-length",
+        "--nnodes",
+        "--nproc_per_node",
+        "--nproc-per-node",
+    }
+)
+
+
+class _Arguments:
+    """Options of one script by name, with errors that say where."""
+
+    def __init__(self, script: Script, name: str) -> None:
+        self.script, self.name = script, name
+
+    def __contains__(self, option: str) -> bool:
+        return option in self.script.options
+
+    def place(self, option: str) -> str:
+        return f"{self.name}:{self.script.options[option].line}"
+
+    def count(self, option: str, default: int, least: int = 1) -> int:
+        """Return the whole number behind an option, or the default without the option; raises InputError."""
+        if option not in self:
+            return default
+        text = self.text(option, "")
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            self.refuse(option, f"a whole number from {least}")
+        return int(text)
+
+    def choice(self, option: str, choices: Mapping[str, Any], default: str) -> Any:
+        """Return what the word behind an option stands for; raises InputError."""
+        text = self.text(option, default)
+        if text not in choices:
+            self.refuse(option, ", ".join(choices))
+        return choices[text]
+
+    def text(self, option: str, default: str) -> str:
+        """Return the first value of an option, or the default without the option."""
+        found = self.script.options.get(option, Argument((default,), 0))
+        return found.values[0] if found.values else ""
+
+    def refuse(self, option: str, allowed: str) -> None:
+        found = " ".join(self.script.options[option].values)
+        raise InputError(
+            Problem(
+                message=f"{option} has no usable value",
+                location=self.place(option),
+                found=repr(found) if found else "nothing",
+                allowed=allowed,
+            )
+        )
+
+
+def read_megatron(text: str, name: str) -> Imported:
+    """Return the strategy of a text of Megatron-LM arguments.
+
+    Raises InputError naming the line of the first value that cannot be used.
+    """
+    given = _Arguments(read_script(text, name), name)
+    model = {field: given.count(option, 0) for field, option in _MODEL.items() if option in given}
+    counts = {field: given.count(option, int(DEFAULTS[field])) for field, option in _COUNTS.items()}
+    flags = {field: int(any(option in given for option in options)) for field, options in _FLAGS.items()}
+    flags["offload_activations"] |= int(given.count("--cpu-offloading-num-layers", 0, least=0) > 0)
+    world = _world(given)
+    ranks = _ranks(given, counts, world)
+    strategy: dict[str, int | str] = {
+        **DEFAULTS,
+        **counts,
+        **flags,
+        "virtual_stages": _virtual_stages(given, counts["pipeline_parallel"], model),
+        "expert_tensor_parallel": given.count(
+            "--expert-tensor-parallel-size", counts["tensor_parallel"] if model.get("experts") else 1
+        ),
+        "context_exchange": _exchange(given, counts["context_parallel"]),
+        **_recompute(given),
+        "zero_stage": _zero_stage(given),
+    }
+    return Imported(
+        framework="megatron-lm",
+        strategy=MappingProxyType(_with_ranks(given, strategy, ranks)),
+        model=MappingProxyType(model),
+        global_batch=_global_batch(given, counts["micro_batch"], ranks),
+        sequence=given.count("--seq-length", 0) or None,
+        precision=_precision(given),
+        world_size=world,
+        unread=tuple(sorted(set(given.script.options) - _IMPLIED - _DECIDING)),
+    )
+
+
+def _world(given: _Arguments) -> int | None:
+    """Return the accelerators that the launcher's options or the usual variables state."""
+    variables = given.script.variables
+    servers = _launched(given, ("--nnodes",), variables.get("NUM_NODES", variables.get("NNODES", "")))
+    each = _launched(given, ("--nproc_per_node", "--nproc-per-node"), variables.get("GPUS_PER_NODE", ""))
+    if servers and each:
+        return servers * each
+    stated = variables.get("WORLD_SIZE", "")
+    return int(stated) if stated.isdigit() else None
+
+
+def _launched(given: _Arguments, options: tuple[str, ...], otherwise: str) -> int | None:
+    text = next((given.text(option, "") for option in options if option in given), otherwise)
+    return int(text) if text.isdigit() else None
+
+
+def _ranks(given: _Arguments, counts: Mapping[str, int], world: int | None) -> int | None:
+    if world is None:
+        return None
+    model = counts["tensor_parallel"] * counts["pipeline_parallel"] * counts["context_parallel"]
+    if world % model:
+        option = next((option for option in _COUNTS.values() if option in given), "")
+        raise InputError(
+            Problem(
+                message="tensor x pipeline x context parallel does not divide the accelerators",
+                location=given.place(option) if option else given.name,
+                found=f"{model} in {world}",
+            )
+        )
+    return world // model
+
+
+def _virtual_stages(given: _Arguments, stages: int, model: Mapping[str, int]) -> int:
+    if "--pipeline-model-parallel-layout" in given:
+        chunks = _layout_chunks(given.text("--pipeline-model-parallel-layout", ""))
+        if chunks % stages:
+            given.refuse("--pipeline-model-parallel-layout", f"a multiple of {stages} stages; this has {chunks}")
+        return chunks // stages
+    per_chunk = given.count("--num-layers-per-virtual-pipeline-stage", 0)
+    if per_chunk and "layers" in model:
+        return max(model["layers"] // (stages * per_chunk), 1)
+    return given.count("--num-virtual-stages-per-pipeline-rank", 1)
+
+
+def _layout_chunks(layout: str) -> int:
+    """Return the stages of a layout such as "Et|(tt|)*6L": bars count as often as their bracket repeats."""
+    repeated = re.sub(r"\(([^()]*)\)\*(\d+)", lambda match: match[1] * int(match[2]), layout.replace(",", ""))
+    return re.sub(r"\|\*(\d+)", lambda match: "|" * int(match[1]), repeated).count("|") + 1
+
+
+def _exchange(given: _Arguments, context: int) -> str:
+    if "--cp-comm-type" not in given:
+        return "ring" if context > 1 else "all_gather"
+    return str(given.choice("--cp-comm-type", {**_EXCHANGED, "a2a+p2p": "ring"}, "p2p"))
+
+
+def _recompute(given: _Arguments) -> dict[str, int | str]:
+    if "--recompute-granularity" not in given:
+        return {"recompute": "selective" if "--recompute-activations" in given else "none", "recompute_layers": 0}
+    kind = given.choice("--recompute-granularity", {"full": "full", "selective": "selective"}, "")
+    block = kind == "full" and given.text("--recompute-method", "uniform") == "block"
+    return {"recompute": kind, "recompute_layers": given.count("--recompute-num-layers", 0) if block else 0}
+
+
+def _zero_stage(given: _Arguments) -> int:
+    if "--use-torch-fsdp2" in given:
+        return 2 if "--torch-fsdp2-no-reshard-after-forward" in given else 3
+    if "--use-megatron-fsdp" in given:
+        return int(given.choice("--data-parallel-sharding-strategy", _SHARDED, "no_shard"))
+    return int("--use-distributed-optimizer" in given or given.text("--optimizer", "adam") == "dist_muon")
+
+
+def _with_ranks(given: _Arguments, strategy: dict[str, int | str], ranks: int | None) -> dict[str, int | str]:
+    """Return the strategy with what depends on the data-parallel degree, or without it where that is not known."""
+    copies = given.count("--num-distributed-optimizer-instances", 1)
+    if ranks is None:
+        unknown = {"data_parallel"} | ({"shard_ranks"} if copies > 1 else set())
+        return {name: value for name, value in strategy.items() if name not in unknown}
+    if ranks % copies:
+        given.refuse("--num-distributed-optimizer-instances", f"a divisor of the {ranks} data-parallel ranks")
+    return {**strategy, "data_parallel": ranks, "shard_ranks": ranks // copies if copies > 1 else 0}
+
+
+def _global_batch(given: _Arguments, micro_batch: int, ranks: int | None) -> int | None:
+    return given.count("--global-batch-size", micro_batch * ranks if ranks else 0) or None
+
+
+def _precision(given: _Arguments) -> str | None:
+    if "--fp4-format" in given:
+        return "nvfp4"
+    if "--fp8-format" in given:
+        return str(given.choice("--fp8-recipe", _SCALED, "delayed"))
+    return next((text for text in ("bf16", "fp16") if f"--{text}" in given), None)
