@@ -191,6 +191,22 @@ def validate_training(
     print_json(result) if as_json else print_residuals(result, console())
 
 
+@validate_app.command("memory")
+def validate_memory(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every published peak of memory."""
+    from gigawatt.report import print_memory
+    from gigawatt.validation import validate_memory as run
+
+    with working("predicting"):
+        result = run(data)
+    print_json(result) if as_json else print_memory(result, console())
+
+
 @validate_app.command("cases")
 def validate_cases(
     path: Annotated[

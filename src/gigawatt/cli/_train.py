@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gigawatt.cli._common import EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, working
-from gigawatt.errors import InputError, Problem
+from gigawatt.cli._common import AsJson, Overrides, console, print_json, working
+from gigawatt.errors import InputError, Problem, nearest_name
 
 if TYPE_CHECKING:
     from gigawatt.scenario import Scenario
@@ -175,6 +175,86 @@ def ask(
         console().print(f"{item.question}:\n  {item.sentence}", highlight=False)
 
 
+@train_app.command("export")
+def export(
+    scenario: ScenarioOption = None,
+    to: Annotated[
+        str, typer.Option("--to", help="megatron-lm, megatron-bridge, torchtitan or maxtext.")
+    ] = "megatron-lm",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of standard output.")] = None,
+    model: ModelName = None,
+    accelerator: AcceleratorName = None,
+    count: Count = None,
+    batch: Batch = None,
+    sequence: Length = None,
+    precision: Recipe = None,
+    strategy: Pins = None,
+    constraint: Rules = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write the best (or the given) strategy as the configuration of a training framework."""
+    from gigawatt.export import FRAMEWORKS, export_strategy, unsupported
+    from gigawatt.planning import export_request, train_scenario
+    from gigawatt.report import write_atomically
+
+    if to not in FRAMEWORKS:
+        raise InputError(
+            Problem(
+                message="no such framework",
+                path="--to",
+                found=repr(to),
+                allowed=", ".join(FRAMEWORKS),
+                nearest=nearest_name(to, FRAMEWORKS),
+            )
+        )
+    question = question_of(
+        scenario, model, accelerator, count, batch, sequence, precision, strategy, constraint, overrides
+    )
+    with working("searching"):
+        request = export_request(train_scenario(question))
+    text = export_strategy(to, request)
+    for line in unsupported(to, request):
+        typer.echo(f"note: {to} cannot say: {line}", err=True)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_atomically(out, text)
+    typer.echo(f"wrote {out}", err=True)
+
+
+@train_app.command("read")
+def read(
+    file: Annotated[Path, typer.Argument(help="A torchtitan TOML file or Megatron-LM arguments.", show_default=False)],
+    accelerator: AcceleratorName = None,
+    model: ModelName = None,
+    count: Count = None,
+    batch: Batch = None,
+    sequence: Length = None,
+    precision: Recipe = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate the strategy that a framework's configuration states; options fill in what the file leaves out."""
+    from gigawatt.documents import read_text
+    from gigawatt.export import read_strategy
+    from gigawatt.planning import train_scenario, with_imported
+    from gigawatt.report import print_train
+    from gigawatt.scenario import scenario_from_mapping
+
+    imported = read_strategy(read_text(file), str(file))
+    given = _given(model, accelerator, count, batch, sequence, precision)
+    data = with_imported(imported, str(file))
+    if model is not None:
+        data["model"] = given.pop("model")
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+    question = scenario_from_mapping(data, name=str(file), folder=Path.cwd(), overrides=[*settings, *(overrides or ())])
+    for option in imported.unread:
+        typer.echo(f"note: {file}: {option} was not understood and has no effect here", err=True)
+    with working("evaluating"):
+        report = train_scenario(question)
+    print_json(report.to_dict()) if as_json else print_train(report.to_dict(), console())
+
+
 @train_app.command("mix")
 def mix(
     scenario: Annotated[Path, typer.Argument(help="A scenario whose fleet has several kinds.", show_default=False)],
@@ -210,14 +290,7 @@ def question_of(
     from gigawatt.scenario import load_scenario, scenario_from_mapping
     from gigawatt.training import NAMED, strategy_of
 
-    given: dict[str, Any] = {
-        "model": model,
-        "fleet.accelerator": accelerator,
-        "fleet.count": count,
-        "training.global_batch": batch,
-        "training.sequence_length": sequence,
-        "training.precision": precision,
-    }
+    given = _given(model, accelerator, count, batch, sequence, precision)
     for name, value in strategy_of(strategy, "--strategy").items() if strategy else ():
         words = {number: word for word, number in NAMED.get(name, {}).items()}
         given[f"strategy.{name}"] = words.get(value, value)
@@ -241,4 +314,27 @@ def question_of(
     )
 
 
-__all__ = ["EXIT_INFEASIBLE", "question_of", "train_app"]
+def _given(
+    model: str | None,
+    accelerator: str | None,
+    count: str | None,
+    batch: str | None,
+    sequence: str | None,
+    precision: str | None,
+) -> dict[str, Any]:
+    """Return the options as scenario fields; a bare number of a batch counts sequences, of a sequence tokens."""
+
+    def counted(text: str | None, unit: str) -> str | None:
+        return f"{text} {unit}" if text is not None and text.strip().isdecimal() else text
+
+    return {
+        "model": model,
+        "fleet.accelerator": accelerator,
+        "fleet.count": count,
+        "training.global_batch": counted(batch, "sequences"),
+        "training.sequence_length": counted(sequence, "tokens"),
+        "training.precision": precision,
+    }
+
+
+__all__ = ["question_of", "train_app"]

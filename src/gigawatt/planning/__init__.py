@@ -2,6 +2,7 @@
 
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
+from gigawatt.planning._handover import export_request, with_imported
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._mixed import MixedResult, mix_scenario
 from gigawatt.planning._plan import plan_scenario
@@ -36,9 +37,11 @@ __all__ = [
     "evaluate",
     "evaluate_formula",
     "explain",
+    "export_request",
     "mix_scenario",
     "plan_scenario",
     "resolve",
     "train_scenario",
     "why",
+    "with_imported",
 ]

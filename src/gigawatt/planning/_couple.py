@@ -159,10 +159,14 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
 
 
 def training_job(inputs: Inputs) -> TrainingJob:
-    """Return the training job of the accelerators that the limits of the scenario leave.
+    """Return the training job of the accelerators that are asked for, else of those that the limits of the scenario
+    leave.
 
     Raises InfeasibleError where they leave no server.
     """
+    counts = [group.count for group in inputs.groups]
+    if all(counts):
+        return _job(inputs, sum(count or 0 for count in counts))
     powered = sum(group.powered for group in _powered(inputs, _limits(inputs, True)))
     return _job(inputs, max(powered - _spares(inputs, powered), 1))
 

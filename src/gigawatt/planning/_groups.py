@@ -102,9 +102,11 @@ def slowest(accelerators: Sequence[Accelerator]) -> Accelerator:
     return replace(result, scale_up_domain=min(domains) if domains else None)
 
 
-def hardware_problems(scenario: Scenario, groups: Sequence[Group], precision: Precision) -> list[Problem]:
-    """Return what the catalogue does not know about the accelerators but a plan needs, with the place in the
-    scenario.
+def hardware_problems(
+    scenario: Scenario, groups: Sequence[Group], precision: Precision, whole_plan: bool = True
+) -> list[Problem]:
+    """Return what the catalogue does not know about the accelerators but a plan needs, with the place in the scenario;
+    without `whole_plan` power and price are not needed.
     """
     problems: list[Problem] = []
     for index, group in enumerate(groups):
@@ -117,7 +119,7 @@ def hardware_problems(scenario: Scenario, groups: Sequence[Group], precision: Pr
             )
         except InputError as error:
             problems += [replace(problem, location=place, path=path) for problem in error.problems]
-        if accelerator.tdp_w is None:
+        if whole_plan and accelerator.tdp_w is None:
             problems.append(
                 Problem(
                     message=f"the catalogue does not know the power limit of {accelerator.name!r}",
@@ -126,7 +128,7 @@ def hardware_problems(scenario: Scenario, groups: Sequence[Group], precision: Pr
                     allowed=f"give it inline, for example {{base: {accelerator.name}, tdp: 500 W}}",
                 )
             )
-        if accelerator.price_usd is None and scenario.finance.accelerator_price is None:
+        if whole_plan and accelerator.price_usd is None and scenario.finance.accelerator_price is None:
             problems.append(
                 Problem(
                     message=f"the catalogue does not know a price of {accelerator.name!r}",

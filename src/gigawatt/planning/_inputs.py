@@ -90,8 +90,9 @@ class Inputs:
         )
 
 
-def resolve(scenario: Scenario) -> Inputs:
-    """Return the inputs of a scenario: catalogue entries looked up, defaults filled in, every number sourced.
+def resolve(scenario: Scenario, whole_plan: bool = True) -> Inputs:
+    """Return the inputs of a scenario: catalogue entries looked up, defaults filled in, every number sourced. Without
+    `whole_plan` (training alone) an accelerator needs neither a price nor a power limit.
 
     Raises InputError with every name that the catalogue does not have and every number that it does not know, with
     the place in the scenario.
@@ -134,7 +135,7 @@ def resolve(scenario: Scenario) -> Inputs:
         raise InputError(problems)
     reference = slowest([group.accelerator for group in groups])
     problems += _pin_problems(scenario, model)
-    problems += hardware_problems(scenario, groups, PRECISIONS[name])
+    problems += hardware_problems(scenario, groups, PRECISIONS[name], whole_plan)
     if problems:
         raise InputError(problems)
     notes: list[str] = []

@@ -57,7 +57,7 @@ def mix_scenario(scenario: Scenario) -> MixedResult:
 
     Raises InputError for a fleet of one kind, InfeasibleError where no common strategy fits.
     """
-    inputs = resolve(scenario)
+    inputs = resolve(scenario, whole_plan=False)
     if len(inputs.groups) < 2:
         raise InputError(
             Problem(

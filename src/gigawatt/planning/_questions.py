@@ -51,7 +51,7 @@ def ask(
     that the scaling laws would train on them in that time. `goodput` is the useful share of the wall time. Raises
     InfeasibleError where no number of accelerators meets the deadline, saying what stops it.
     """
-    inputs = resolve(scenario)
+    inputs = resolve(scenario, whole_plan=False)
     answers = []
     if deadline_s is not None:
         answers.append(_deadline(inputs, deadline_s * goodput))

@@ -120,7 +120,7 @@ def train_scenario(scenario: Scenario, wide: bool = False) -> TrainReport:
     `wide` searches every decision that the step model knows. Raises InputError for names and numbers that the
     catalogue does not have, InfeasibleError where no strategy fits, naming what binds.
     """
-    inputs = resolve(scenario)
+    inputs = resolve(scenario, whole_plan=False)
     job = training_job(inputs)
     result = train(job, pins=inputs.pins, constraints=inputs.constraints, space=Space.wide(job) if wide else None)
     error = inputs.assumptions["training.model_error"]
@@ -138,7 +138,7 @@ def train_scenario(scenario: Scenario, wide: bool = False) -> TrainReport:
 
 def why(scenario: Scenario, a: Mapping[str, int], b: Mapping[str, int]) -> Comparison:
     """Return where two strategies of a scenario's job differ. Raises as `train_scenario`."""
-    inputs = resolve(scenario)
+    inputs = resolve(scenario, whole_plan=False)
     return compare_strategies(training_job(inputs), {**inputs.pins, **a}, {**inputs.pins, **b})
 
 

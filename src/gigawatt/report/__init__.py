@@ -3,7 +3,7 @@
 from gigawatt.report._files import rows_to_csv, write_atomically
 from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
-from gigawatt.report._tables import print_cases, print_entry, print_listing, print_residuals
+from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
 from gigawatt.report._trace import chrome_trace, write_trace
 from gigawatt.report._train_page import train_page, write_train_html
@@ -17,6 +17,7 @@ __all__ = [
     "print_entry",
     "print_explanation",
     "print_listing",
+    "print_memory",
     "print_mix",
     "print_paths",
     "print_plan",

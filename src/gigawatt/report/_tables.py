@@ -122,9 +122,10 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
         title_justify="left",
         title_style="bold",
     )
-    for heading in ("group", "rows", "median", "90th pct", "bias", "one constant", "not predicted"):
+    for heading in ("group", "rows", "median", "90th pct", "bias", "left out", "one constant", "skipped"):
         table.add_column(heading, justify="left" if heading == "group" else "right")
     baseline = summary.get("baseline", {}).get("by_group", {})
+    left_out = summary.get("left_out", {}).get("by_group", {})
     for name, group in [*summary["by_group"].items(), ("all", summary)]:
         other = baseline.get(name) if name != "all" else summary.get("baseline")
         table.add_row(
@@ -133,7 +134,8 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
             _percent(group["median_abs_error_pct"]),
             _percent(group["p90_abs_error_pct"]),
             _signed(group["bias_pct"]),
-            _percent(other["median_abs_error_pct"]) if other else "-",
+            _median(left_out.get(name) if name != "all" else summary.get("left_out")),
+            _median(other),
             str(group.get("skipped", 0)),
         )
     console.print(table)
@@ -145,6 +147,33 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"{summary['n']} of {len(result['rows'])} rows predicted; bias is the median of predicted/measured - 1 (above zero: too fast)"
     )
+    if "left_out" in summary:
+        console.print(
+            f"left out: median error with constants that were fitted without the group; {summary['constants']} constants belong to chips and software stacks. One constant: the fraction of peak per chip and format that fits these rows best."
+        )
+    for order in result.get("rankings", ()):
+        console.print(
+            f"ranking of {order['group']}: Kendall {order['kendall']:.2f} over {order['rows']} strategies; the one predicted best is {order['picked_below_best']:.1%} below the one measured best"
+        )
+
+
+def print_memory(result: Mapping[str, Any], console: Console) -> None:
+    """Print the residuals of `gigawatt validate memory`."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title="peak memory, GiB", title_justify="left")
+    for heading in ("row", "measured", "predicted", "ratio"):
+        table.add_column(heading, justify="left" if heading == "row" else "right")
+    for row in result["rows"]:
+        shown = ("-", "-") if row["ratio"] is None else (f"{row['predicted_gib']:.1f}", f"{row['ratio']:.2f}")
+        table.add_row(row["id"], f"{row['measured_gib']:.1f}", *shown)
+    console.print(table)
+    summary = result["summary"]
+    console.print(
+        f"{summary['n']} rows: median absolute error {_percent(summary['median_abs_error_pct'])}, 90th percentile {_percent(summary['p90_abs_error_pct'])}, bias {_signed(summary['bias_pct'])}"
+    )
+
+
+def _median(figures: Mapping[str, Any] | None) -> str:
+    return _percent(figures["median_abs_error_pct"]) if figures else "-"
 
 
 def _percent(value: float | None) -> str:

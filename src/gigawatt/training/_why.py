@@ -67,6 +67,11 @@ class Comparison:
             if abs(row["b"] - row["a"]) > 0.005 * min(a, b):
                 side = "saves A" if row["b"] > row["a"] else "costs A"
                 words.append(f"{row['part'].capitalize()} {side} {abs(row['b'] - row['a']):.3g} s: {row['reason']}.")
+        for name, other, strategy, against in (("A", "B", *self.strategies), ("B", "A", *self.strategies[::-1])):
+            if strategy["zero_stage"] == 3 > against["zero_stage"]:
+                words.append(
+                    f"{name} shards its weights (ZeRO 3), so every micro-batch gathers them again over the network; {other} holds them."
+                )
         for name, problem, held in zip("AB", self.problems, self.memory_bytes, strict=True):
             if problem == REJECTIONS[OUT_OF_MEMORY]:
                 words.append(

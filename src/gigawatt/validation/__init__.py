@@ -1,16 +1,20 @@
 """Predictions against published measurements: residuals of training steps, and cases of whole plans."""
 
 from gigawatt.validation._cases import validate_cases
-from gigawatt.validation._fit import fit_training, parameters, write_fit
-from gigawatt.validation._statistics import one_constant, summarise
+from gigawatt.validation._fit import fit_training, write_fit
+from gigawatt.validation._memory import validate_memory
+from gigawatt.validation._parameters import parameters
+from gigawatt.validation._statistics import one_constant, ranking, summarise
 from gigawatt.validation._training import validate_training
 
 __all__ = [
     "fit_training",
     "one_constant",
     "parameters",
+    "ranking",
     "summarise",
     "validate_cases",
+    "validate_memory",
     "validate_training",
     "write_fit",
 ]

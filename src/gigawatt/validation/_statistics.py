@@ -45,3 +45,26 @@ def one_constant(rows: Sequence[Mapping[str, Any]], rate: str, key: str) -> list
         for name in {row[key] for row in rows}
     }
     return [None if row[rate] is None else medians[row[key]] / row[rate] for row in rows]
+
+
+def ranking(rows: Sequence[Mapping[str, Any]], group: str) -> dict[str, Any]:
+    """Return how well the strategies of a sweep are ranked: Kendall's tau-b of predicted and measured rates, and how
+    far the strategy that is predicted best is below the one measured best.
+
+    `rows` are those of `validate_training`. Raises KeyError for a group without two predicted rows.
+    """
+    pairs = [(row["measured"], row["predicted"]) for row in rows if row["group"] == group and row["ratio"] is not None]
+    if len(pairs) < 2:
+        raise KeyError(group)
+    agree = tied_measured = tied_predicted = 0
+    count = len(pairs) * (len(pairs) - 1) // 2
+    for i, (m, p) in enumerate(pairs):
+        for other_m, other_p in pairs[i + 1 :]:
+            product = (m - other_m) * (p - other_p)
+            agree += (product > 0) - (product < 0)
+            tied_measured += m == other_m
+            tied_predicted += p == other_p
+    scale = ((count - tied_measured) * (count - tied_predicted)) ** 0.5
+    best = max(measured for measured, _ in pairs)
+    picked = max(pairs, key=lambda pair: pair[1])[0]
+    return {"group": group, "rows": len(pairs), "kendall": agree / scale, "picked_below_best": 1.0 - picked / best}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,16 @@ import numpy as np
 
 from gigawatt.model import FlopConvention
 from gigawatt.training import REJECTIONS, Columns, Evaluator, Space, mfu_of, strategies
+from gigawatt.validation._parameters import parameters
 from gigawatt.validation._rows import Reading, UnreadableRowError, meaning, number, read, read_rows
-from gigawatt.validation._statistics import one_constant, summarise
+from gigawatt.validation._statistics import one_constant, ranking, summarise
 
 # Shares of a stage's layers that a source which does not state its recompute may have recomputed.
 PARTIAL = (0.25, 0.5, 0.75)
 # It ran: a decision that is not stated may need a little more memory than there is by this memory model.
 MEMORY_TOLERANCE = 1.1
+# Groups that vary the strategy on the same hardware.
+SWEEPS = ("bloom-a100",)
 # Interleaving in uneven rounds and a full memory are the source's business: it ran.
 TOLERATED = {
     0,
@@ -38,8 +44,21 @@ def validate_training(data: Path | None = None) -> dict[str, Any]:
     for row, ratio in zip(rows, one_constant(rows, "_utilisation", "_baseline"), strict=True):
         row["baseline_ratio"] = ratio
     summary["baseline"] = summarise(rows, "baseline_ratio")
+    if data is None:
+        left_out = _left_out()
+        for row in rows:
+            row["left_out_ratio"] = left_out.get(row["id"]) if row["ratio"] is not None else None
+        summary["left_out"] = summarise(rows, "left_out_ratio")
+        summary["constants"] = len(parameters())
     public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
-    return {"rows": public, "summary": summary}
+    sweeps = [ranking(public, group) for group in SWEEPS if sum(row["group"] == group for row in public) > 1]
+    return {"rows": public, "summary": summary, "rankings": sweeps}
+
+
+def _left_out() -> dict[str, float]:
+    """Return predicted over measured of every packaged row under constants that were fitted without its group."""
+    text = files("gigawatt.validation").joinpath("data", "leave_one_out.csv").read_text(encoding="utf-8")
+    return {row["id"]: float(row["left_out"]) for row in csv.DictReader(io.StringIO(text))}
 
 
 def _predict(row: Mapping[str, str]) -> dict[str, Any]:
