@@ -280,17 +280,28 @@ def test_result_is_printable_and_convertible():
 
 def test_every_rule_can_be_broken():
     job = job_of("Mixtral 8x7B", 64, 64, 4096, "H100")
-    columns = Columns.of(
-        tensor_parallel=[1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1],
-        pipeline_parallel=[1, 1, 36, 1, 4, 1, 1, 1, 1, 1, 1],
-        virtual_stages=[1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1],
-        data_parallel=[128, 1, 1, 1, 11, 1, 1, 1, 2, 64, 1],
-        context_parallel=[1, 1, 1, 1, 1, 6, 1, 1, 1, 1, 1],
-        expert_parallel=[1, 1, 1, 1, 1, 1, 3, 8, 1, 1, 1],
-        expert_tensor_parallel=[1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1],
-        micro_batch=[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1],
-    )
-    assert evaluate(job, columns).rejection.tolist() == list(range(1, 12))
+    base = {"data_parallel": 1}
+    broken = [
+        {"data_parallel": 128},
+        {"tensor_parallel": 3},
+        {"pipeline_parallel": 36},
+        {"virtual_stages": 2},
+        {"pipeline_parallel": 4, "virtual_stages": 2, "data_parallel": 11},
+        {"context_parallel": 6},
+        {"expert_parallel": 3},
+        {"expert_parallel": 8},
+        {"tensor_parallel": 4, "data_parallel": 2, "expert_tensor_parallel": 2},
+        {"data_parallel": 64, "micro_batch": 2},
+        {"tensor_parallel": 16, "context_parallel": 4, "context_exchange": 2},
+        {"data_parallel": 8, "shard_ranks": 3},
+        {"schedule": 1},
+        {"pipeline_parallel": 3, "schedule": 2},
+        {},
+    ]
+    rows = Columns.concatenate([Columns.of(**{**base, **row}) for row in broken])
+    assert evaluate(job, rows).rejection.tolist() == list(range(1, len(REJECTIONS)))
+    for code in range(len(rows)):
+        assert evaluate(job, rows.take([code])).rejection[0] == code + 1
 
 
 def test_constants_are_few_and_replaceable():

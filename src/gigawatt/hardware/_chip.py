@@ -26,6 +26,8 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.evidence import Grade, Sourced
 
 Array = NDArray[np.float64]
+# The extent of a shape at which kernels of several chips are compared.
+LARGE = 4096.0
 # A best-case matrix product is above what a mix of shapes reaches: 0.73-0.96 of it on the chips where both are known.
 BEST_CASE_TO_TYPICAL = 0.9
 
@@ -161,7 +163,7 @@ def slowest_chip(chips: Sequence[Chip]) -> Chip:
         return chips[0]
     dtypes = [dtype for dtype in chips[0].flop_per_s if all(dtype in chip.flop_per_s for chip in chips)]
     keys = [key for key in chips[0].kernels if all(key in chip.kernels for chip in chips)]
-    kernels = {key: min((chip.kernels[key] for chip in chips), key=lambda k: (k.compute, k.memory)) for key in keys}
+    kernels = {key: min((chip.kernels[key] for chip in chips), key=_typical_rate) for key in keys}
     shared = [path for path in chips[0].inputs if all(path in chip.inputs for chip in chips)]
     return Chip(
         name="slowest of " + " and ".join(chip.name for chip in chips),
@@ -173,6 +175,11 @@ def slowest_chip(chips: Sequence[Chip]) -> Chip:
         calibrated=all(chip.calibrated for chip in chips),
         inputs={path: min((chip.inputs[path] for chip in chips), key=lambda number: number.best) for path in shared},
     )
+
+
+def _typical_rate(kernel: KernelEfficiency) -> tuple[float, float]:
+    """Return what orders kernels by speed: the share of peak at a large shape, then the share of bandwidth."""
+    return kernel.compute * LARGE / (LARGE + kernel.half) * 0.9**kernel.wave, kernel.memory
 
 
 def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency]:

@@ -110,14 +110,14 @@ def fabric_of(
         if up_rate is None:
             raise _unknown(accelerator, "scale_up", "450 GB/s")
         torus = "torus" in accelerator.scale_up_link or "mesh" in accelerator.scale_up_link
-        key = f"scale_up_efficiency.{'torus' if torus else accelerator.name}"
+        key = "scale_up_efficiency.torus" if torus else _slowest_key(accelerator.name, facts)
         tiers.append(
             Tier(
                 name="scale-up",
                 domain=domain,
                 bytes_per_s=up_rate,
                 kind="torus" if torus else "switch",
-                efficiency=fact(key if key in facts else "scale_up_efficiency.*"),
+                efficiency=fact(key),
                 latency_s=fact("torus_latency_s" if torus else "scale_up_latency_s"),
                 axes=3 if "3D" in accelerator.scale_up_link else 2 if torus else 1,
                 in_network_reduction=in_network_reduction and not torus,
@@ -143,6 +143,13 @@ def fabric_of(
     if not tiers:
         tiers.append(Tier(name="one accelerator", domain=1, bytes_per_s=math.inf, latency_s=0.0))
     return Fabric(tiers=tuple(tiers), inputs=used)
+
+
+def _slowest_key(name: str, facts: Mapping[str, Sourced]) -> str:
+    """Return the key of a scale-up efficiency; for "slowest of A and B" that of the less efficient kind."""
+    keys = [f"scale_up_efficiency.{kind}" for kind in name.removeprefix("slowest of ").split(" and ")]
+    known = [key if key in facts else "scale_up_efficiency.*" for key in keys]
+    return min(known, key=lambda key: facts[key].best)
 
 
 def _clos_tiers(

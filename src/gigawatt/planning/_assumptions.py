@@ -59,13 +59,20 @@ def assumption_table(
     for key in (*reliability.ASSUMPTIONS, *power.ASSUMPTIONS, *finance.ASSUMPTIONS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
-    stack = scenario.training.stack or default_stack(reference.vendor)
-    table |= {f"training.{key}": fact for key, fact in constant_facts(stack, reference.name).items()}
+    slowest = min((group.accelerator for group in groups), key=_rate)
+    stack = scenario.training.stack or default_stack(slowest.vendor)
+    table |= {f"training.{key}": fact for key, fact in constant_facts(stack, slowest.name).items()}
     _accelerator_assumptions(scenario, catalog, groups, reference, table)
     _site_assumptions(scenario, catalog, table)
     _training_assumptions(scenario, catalog, entry, model, table, notes)
     _given_assumptions(scenario, table)
     return table
+
+
+def _rate(accelerator: Accelerator) -> float:
+    """Return the 16-bit peak of an accelerator, 0 where it is not known."""
+    peak = accelerator.flop_per_s.get("bf16") or accelerator.flop_per_s.get("fp16")
+    return 0.0 if peak is None else peak.best
 
 
 def _accelerator_assumptions(

@@ -12,7 +12,15 @@ from gigawatt.training._evaluate import (
     mfu_of,
 )
 from gigawatt.training._job import TrainingJob
-from gigawatt.training._laws import ScalingLaw, critical_batch_factors, latency_wall_flop, repeated_tokens, scaling_law
+from gigawatt.training._laws import (
+    SCALING_LAWS,
+    ScalingLaw,
+    critical_batch_tokens,
+    latency_wall_flop,
+    repeated_data_tokens,
+    scaling_law,
+    steps_and_tokens,
+)
 from gigawatt.training._memory import MEMORY_PARTS
 from gigawatt.training._optimizers import OPTIMIZERS, Optimizer
 from gigawatt.training._pipeline import (
@@ -37,6 +45,7 @@ __all__ = [
     "NAMED",
     "OPTIMIZERS",
     "REJECTIONS",
+    "SCALING_LAWS",
     "STEP_PARTS",
     "Columns",
     "Comparison",
@@ -61,7 +70,7 @@ __all__ = [
     "constant_facts",
     "constants",
     "constraint_of",
-    "critical_batch_factors",
+    "critical_batch_tokens",
     "default_stack",
     "elasticities",
     "evaluate",
@@ -70,13 +79,14 @@ __all__ = [
     "mfu_of",
     "micro_batches_in_flight",
     "relative_bubble",
-    "repeated_tokens",
+    "repeated_data_tokens",
     "scaling_law",
     "search",
     "simulate_step",
     "simulated_seconds",
     "stacks",
     "stage_layers",
+    "steps_and_tokens",
     "strategies",
     "strategy_of",
     "train",

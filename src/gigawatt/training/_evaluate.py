@@ -113,43 +113,54 @@ class Evaluator:
         self.layer_counts = np.bincount(self.layer_groups, minlength=len(self.table.groups)).astype(np.float64)
         self._stage_cache: dict[tuple[int, int], tuple[NDArray[np.int64], ...]] = {}
         self.model_flop = training_flop_per_token(job.model, job.sequence)
+        # the share of forward FLOPs that is in layers, which full recompute does again
+        self.layer_share = 1.0 - 2.0 * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
+        self.heads = job.model.heads
+        self.expert_count = job.model.experts.experts if job.model.experts else 1
 
     # validity ------------------------------------------------------------------------------------------------------
 
     def rejections(self, c: Columns) -> NDArray[np.int64]:
         """Return the first rule of REJECTIONS that each strategy breaks (memory apart), (C,)."""
-        job, model = self.job, self.job.model
-        experts = model.experts.experts if model.experts else 1
-        expert_ranks = c.expert_parallel * c.expert_tensor_parallel
-        shards = c.data_parallel * c.context_parallel
-        chunks = c.pipeline_parallel * c.virtual_stages
-        rounds = -(-job.global_batch // (c.micro_batch * c.data_parallel))
-        piped = c.pipeline_parallel > 1
-        virtual = c.virtual_stages > 1
-        dual = c.schedule == Schedule.DUALPIPE
-        split = c.context_parallel > 1
-        rules = [
-            c.accelerators > job.accelerators,
-            model.heads % c.tensor_parallel != 0,
-            chunks > len(model.layers) + 2,
-            virtual & ~piped,
-            virtual & (rounds % c.pipeline_parallel != 0),
-            split & (job.sequence % (2 * c.context_parallel) != 0),
-            experts % c.expert_parallel != 0,
-            (shards * c.tensor_parallel) % expert_ranks != 0,
-            (c.expert_tensor_parallel != 1) & (c.expert_tensor_parallel != c.tensor_parallel),
-            c.micro_batch * c.data_parallel > job.global_batch,
-            split
-            & (c.context_exchange == ContextExchange.ULYSSES)
-            & (model.heads % (c.tensor_parallel * c.context_parallel) != 0),
-            (c.shard_ranks > 0) & (shards % np.maximum(c.shard_ranks, 1) != 0),
-            (c.schedule != Schedule.ONE_F_ONE_B) & (virtual | ~piped),
-            dual & ((c.pipeline_parallel % 2 != 0) | (rounds % 2 != 0) | (rounds < 2 * c.pipeline_parallel)),
+        job, layers = self.job, len(self.layer_groups)
+        t, p, v, d = c.tensor_parallel, c.pipeline_parallel, c.virtual_stages, c.data_parallel
+        experts = c.expert_parallel * c.expert_tensor_parallel
+        shards = d * c.context_parallel
+        batch = c.micro_batch * d
+        rounds = -(-job.global_batch // batch)
+        virtual = v > 1
+        rules: list[NDArray[np.bool_]] = [
+            shards * t * p > job.accelerators,
+            self.heads % t != 0,
+            p * v > layers + 2,
+            virtual & (p == 1),
+            virtual & (rounds % p != 0),
         ]
+        split = c.context_parallel > 1
+        never = np.zeros(len(c), dtype=bool)
+        parted = bool(split.any())
+        rules.append(split & (job.sequence % (2 * c.context_parallel) != 0) if parted else never)
+        rules += (
+            [
+                self.expert_count % c.expert_parallel != 0,
+                (shards * t) % experts != 0,
+                (c.expert_tensor_parallel != 1) & (c.expert_tensor_parallel != t),
+            ]
+            if (experts > 1).any()
+            else [never, never, never]
+        )
+        rules.append(batch > job.global_batch)
+        ulysses = c.context_exchange == ContextExchange.ULYSSES
+        rules.append(split & ulysses & (self.heads % (t * c.context_parallel) != 0) if parted else never)
+        grouped = c.shard_ranks > 0
+        rules.append(grouped & (shards % np.maximum(c.shard_ranks, 1) != 0) if grouped.any() else never)
+        if c.schedule.any():
+            dual = c.schedule == Schedule.DUALPIPE
+            rules.append((c.schedule != Schedule.ONE_F_ONE_B) & (virtual | (p == 1)))
+            rules.append(dual & ((p % 2 != 0) | (rounds % 2 != 0) | (rounds < 2 * p)))
         result = np.zeros(len(c), dtype=np.int64)
-        for code, broken in reversed(list(enumerate(rules, start=1))):
-            if broken.any():
-                result[broken] = code
+        for code in range(len(rules), 0, -1):
+            result[rules[code - 1]] = code
         return result
 
     # stages --------------------------------------------------------------------------------------------------------
@@ -167,6 +178,15 @@ class Evaluator:
         return self._stage_cache[key]
 
     def _stages(self, c: Columns) -> Stages:
+        if len(c) == 1:
+            counts, first, last, index = self._stages_of(int(c.pipeline_parallel[0]), int(c.virtual_stages[0]))
+            return Stages(
+                layers=counts[None].astype(np.float64),
+                first=first[None].astype(np.float64),
+                last=last[None].astype(np.float64),
+                index=index[None].astype(np.float64),
+                exists=np.ones((1, len(index)), dtype=bool),
+            )
         keys, inverse = np.unique(c.pipeline_parallel * 4096 + c.virtual_stages, return_inverse=True)
         found = [self._stages_of(int(key) // 4096, int(key) % 4096) for key in keys]
         widest = max(len(stage[3]) for stage in found)
@@ -363,7 +383,7 @@ class Evaluator:
         gathered = shown(gather, forward)
         stage = np.clip(c.zero_stage, 0, 3)
         result = np.zeros(len(c))
-        for present in np.unique(stage).tolist():
+        for present in set(stage.tolist()) if len(c) == 1 else np.unique(stage).tolist():
             if present == 0:
                 exposed = shown(2 * scatter, backward)
             elif present == 1:
@@ -461,7 +481,7 @@ class Evaluator:
         parts = self._step(b)
         step = np.add.reduce(list(parts.values()))
         mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * job.chip.peak(job.precision.linear))
-        again = np.where(c.recompute == Recompute.FULL, b.recomputed * self._layer_share() / 3.0, 0.0)
+        again = np.where(c.recompute == Recompute.FULL, b.recomputed * (self.layer_share / 3.0), 0.0)
         layers = b.stages.layers.max(axis=1)
         traffic = (b.costs.network_bytes[:, b.at].T * layers).sum(axis=1) * b.rounds
         return StepColumns(
@@ -477,11 +497,6 @@ class Evaluator:
             hfu=np.asarray(mfu * (1.0 + again)),
             network_bytes=np.asarray(traffic + 2 * job.precision.gradient_bytes * b.dense.max(axis=1)),
         )
-
-    def _layer_share(self) -> float:
-        """Return the share of forward FLOPs that is in layers (what full recompute does again)."""
-        total = flop_per_token(self.job.model, self.job.sequence)
-        return 1.0 - 2.0 * self.job.model.vocab * self.job.model.hidden / total
 
 
 def _both_ends(costs: LayerCosts, at: NDArray[np.int64]) -> Array:

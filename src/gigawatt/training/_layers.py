@@ -116,6 +116,8 @@ class LayerTable:
         keys = columns.sequence_parallel.copy()
         for name, bits in _KEY_BITS:
             keys = (keys << bits) | getattr(columns, name)
+        if len(columns) == 1 and self._costs is not None and int(keys[0]) in self._index:
+            return self._costs, np.array([self._index[int(keys[0])]], dtype=np.int64)
         distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         new = [i for i, key in enumerate(distinct.tolist()) if key not in self._index]
         if new:
