@@ -38,6 +38,7 @@ ARCHITECTURE_INTEGERS = (
     "window_pattern",
     "parallel_ffn",
     "patch_width",
+    "modulation",
 )
 ARCHITECTURE_FLAGS = ("tie_embeddings", "causal")
 ARCHITECTURE_TEXTS = ("ffn_act", "attention")
@@ -53,6 +54,7 @@ MAY_BE_ZERO = frozenset(
         "parallel_ffn",
         "sliding_window",
         "ffn",
+        "modulation",
     }
 )
 

@@ -70,7 +70,8 @@ class Parameters:
 
 @lru_cache(maxsize=4096)
 def layer_parameters(layer: Layer, hidden: int) -> LayerParameters:
-    """Return the parameters of one layer (docs/science.md 1.1-1.3), weights of norms included, biases left out.
+    """Return the parameters of one layer (docs/science.md 1.1-1.3), weights of norms (and what modulates them)
+    included, biases left out.
 
     `latent` are the MLA down-projections, which tensor parallelism replicates.
     """
@@ -88,7 +89,7 @@ def layer_parameters(layer: Layer, hidden: int) -> LayerParameters:
         experts=experts,
         shared=shared,
         router=router,
-        norm=2 * hidden,
+        norm=2 * hidden + layer.modulation * hidden * hidden,
     )
 
 

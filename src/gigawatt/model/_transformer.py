@@ -83,11 +83,16 @@ class Experts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Attention followed by a feed-forward block, experts, or both side by side (Grok-2)."""
+    """Attention followed by a feed-forward block, experts, or both side by side (Grok-2).
+
+    `modulation` times hidden squared parameters turn a sample's condition into scales and shifts of its layers: 6 in a
+    diffusion transformer (adaLN-Zero, arXiv 2212.09748). They work once per sample, so their computing is left out.
+    """
 
     attention: Attention
     feed_forward: FeedForward | None = None
     experts: Experts | None = None
+    modulation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +214,11 @@ def _layer(columns: dict[str, Any], index: int) -> Layer:
     first = columns.get("first_dense_layers") or 0
     step = columns.get("moe_layer_step") or 1
     if not columns.get("experts") or index < first or (index + 1) % step:
-        return Layer(attention=attention, feed_forward=FeedForward(width=columns["ffn"], gated=gated))
+        return Layer(
+            attention=attention,
+            feed_forward=FeedForward(width=columns["ffn"], gated=gated),
+            modulation=columns.get("modulation") or 0,
+        )
     experts = Experts(
         experts=columns["experts"],
         active=columns["topk"],

@@ -173,13 +173,20 @@ def training_job(inputs: Inputs) -> TrainingJob:
 
 def _job(inputs: Inputs, accelerators: int) -> TrainingJob:
     constants = {name: inputs.value(f"training.{name}") for name in Constants.__dataclass_fields__}
+    sequence, sample_bytes, storage = int(inputs.value("training.sequence_length")), 0.0, 0.0
+    given = inputs.scenario.training.input
+    if inputs.has("training.sample_bytes") and given is not None and given.storage_bandwidth is not None:
+        per_token = inputs.value("training.sample_bytes") / inputs.value("training.tokens_per_sample")
+        sample_bytes, storage = per_token * sequence, given.storage_bandwidth
     return TrainingJob(
         model=inputs.model,
         chip=inputs.chip,
         fabric=inputs.fabric(accelerators),
         accelerators=accelerators,
         global_batch=int(inputs.value("training.global_batch")),
-        sequence=int(inputs.value("training.sequence_length")),
+        sequence=sequence,
+        sample_bytes=sample_bytes,
+        storage_bytes_per_s=storage,
         precision=inputs.precision,
         optimizer=inputs.optimizer,
         constants=Constants(**constants),

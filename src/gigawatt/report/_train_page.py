@@ -21,7 +21,10 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
     cards = [
         _card("step time", step, "s"),
         _card("tokens per second", rate, ""),
-        *({"label": f"MFU, {name}", "value": f"{value:.1%}", "interval": ""} for name, value in report["mfu"].items()),
+        *(
+            {"label": f"MFU, {name.partition(',')[0]}", "value": f"{value:.1%}", "interval": ""}
+            for name, value in report["mfu"].items()
+        ),
         {
             "label": "memory of an accelerator",
             "value": format_quantity(report["memory"]["value"], "B"),

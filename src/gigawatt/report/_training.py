@@ -83,7 +83,10 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
                     f"run of {format_quantity(report['days_for_tokens']['tokens'], 'token')}",
                     f"{report['days_for_tokens']['days']:,.1f} days without failures",
                 ),
-                *((f"MFU, {name}", f"{value:.1%}") for name, value in report["mfu"].items()),
+                *(
+                    (f"MFU, {name.partition(',')[0]}", f"{value:.1%} (against the 16-bit peak)")
+                    for name, value in report["mfu"].items()
+                ),
                 ("HFU", f"{report['hfu']:.1%} (recomputation counted, against the peak of the format)"),
             ]
         )

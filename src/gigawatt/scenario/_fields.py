@@ -151,6 +151,9 @@ class InputData(Section):
 
     sample_bytes: Bytes | None = Field(None, description="Bytes of one stored sample.")
     tokens_per_sample: Tokens | None = Field(None, description="Tokens that one sample becomes.")
+    storage_bandwidth: Bandwidth | None = Field(
+        None, description="What the store gives to the whole job, after decoding; a step is no shorter than reading it."
+    )
 
 
 class TrainingSection(Section):

@@ -212,6 +212,9 @@ _PART_INPUTS = {
     "optimizer": ("{chip}.memory_bytes_per_s",),
     "stragglers": ("training.straggler_sigma",),
     "step overhead": ("training.step_overhead_s",),
+    "activation offload": ("training.host_link_bytes_per_s",),
+    "gradient accumulation": ("{chip}.memory_bytes_per_s", "training.accumulate_bytes"),
+    "data loading": ("training.sample_bytes",),
 }
 _PART_METHODS = {
     "matrix products": "roofline of every matrix product of the slowest stage, forward and backward, times its micro-batches",
@@ -223,6 +226,9 @@ _PART_METHODS = {
     "context-parallel communication": "exchange of keys and values that attention does not hide",
     "expert-parallel communication": "all-to-all dispatch and combine of tokens per expert layer, with the load imbalance",
     "pipeline sends": "activations between stages that computing does not hide",
+    "activation offload": "activations to host memory and back that computing does not hide",
+    "gradient accumulation": "gradients of a micro-batch added to the sum by a kernel of their own",
+    "data loading": "reading the samples of a step from the store takes longer than the step",
     "pipeline bubble": "(stages - 1) / virtual stages micro-batches in which a stage waits",
     "batch remainder": "the last round of micro-batches is not full",
     "data-parallel communication": "gradient reduction and weight gathering that computing does not hide",
@@ -343,10 +349,11 @@ def _infeasible(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) 
     help.
     """
     if found.nearest_miss is None:
-        most = max(found.rejected, key=lambda rule: found.rejected[rule]) if found.rejected else "nothing to try"
+        order = {rule: code for code, rule in enumerate(REJECTIONS)}
+        nearest = max(found.rejected, key=lambda rule: order.get(rule, 0)) if found.rejected else "nothing to try"
         remedy = "free the pinned degrees, or choose others" if pins else "use more accelerators or a larger batch"
         return InfeasibleError(
-            f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, most break this rule: {most}. {remedy.capitalize()}.",
+            f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, those that get furthest break this rule: {nearest}. {remedy.capitalize()}.",
             constraint="strategy",
             remedy=remedy,
         )

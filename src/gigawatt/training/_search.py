@@ -101,6 +101,8 @@ def search(
     space = space or Space.of(job)
     major, minor = majors(job, space, pins), minors(space, pins)
     width = len(next(iter(minor.values())))
+    if not len(major) or not width:
+        return _result(_Tally(), keep, generated=0, pruned=0)
     bound = evaluator.lower_bound(major, minor)
     order = np.argsort(bound, kind="stable")
     major, bound = major.take(order), bound[order]

@@ -114,7 +114,8 @@ def complete(job: TrainingJob, decisions: Mapping[str, int]) -> Columns:
     found = search(job, pins=decisions)
     chosen = found.best if found.best is not None else found.nearest_miss
     if chosen is None:
-        most = max(found.rejected, key=lambda rule: found.rejected[rule]) if found.rejected else "nothing to try"
+        order = {rule: code for code, rule in enumerate(REJECTIONS)}
+        most = max(found.rejected, key=lambda rule: order.get(rule, 0)) if found.rejected else "nothing to try"
         text = ", ".join(f"{name} {value}" for name, value in decisions.items())
         raise InfeasibleError(
             f"no strategy with {text} is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: {most}.",
