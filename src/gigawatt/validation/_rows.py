@@ -248,6 +248,8 @@ def read(row: Mapping[str, str]) -> Reading:
     stated = row["precision"].strip() != ""
     recipe = meanings["precision"]["recipe"] if stated else meanings["framework"].get("recipe", "bf16")
     precision = PRECISIONS[recipe]
+    if "gradient_bytes" in meanings["framework"]:
+        precision = replace(precision, gradient_bytes=float(meanings["framework"]["gradient_bytes"]))
     stack = meanings["notes"].get("stack") or meanings["framework"].get("stack") or default_stack(accelerator.vendor)
     try:
         chip = chip_of(accelerator)
