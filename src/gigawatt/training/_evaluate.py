@@ -401,6 +401,8 @@ class Evaluator:
         The mean stage computes and exchanges no less than without recompute and with the most sharing and overlap that
         `minor` allows; the slowest stage is no faster than the mean; every schedule but 1F1B may have no bubble.
         """
+        if not len(major):
+            return np.zeros(0)
         best = replace(
             major,
             sequence_parallel=np.full(len(major), minor["sequence_parallel"].max()),
