@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -299,9 +301,35 @@ def test_every_rule_can_be_broken():
         {},
     ]
     rows = Columns.concatenate([Columns.of(**{**base, **row}) for row in broken])
-    assert evaluate(job, rows).rejection.tolist() == list(range(1, len(REJECTIONS)))
-    for code in range(len(rows)):
-        assert evaluate(job, rows.take([code])).rejection[0] == code + 1
+    codes = [code for code, rule in enumerate(REJECTIONS) if code and "sites" not in rule]
+    assert evaluate(job, rows).rejection.tolist() == codes
+    for row, code in enumerate(codes):
+        assert evaluate(job, rows.take([row])).rejection[0] == code
+
+
+def test_sites_exchange_gradients_once_per_step():
+    """Data parallelism is outermost; the link of a site carries the gradients of a site once each way."""
+    from gigawatt.hardware import WideArea
+
+    base = job_of("Llama 3 8B", 1024, 2048, 4096, "H100")
+    columns = Columns.of(tensor_parallel=2, data_parallel=512, micro_batch=1, zero_stage=1)
+
+    def exchange(bandwidth, distance=0.0):
+        wide = WideArea(sites=2, bytes_per_s=bandwidth, distance_m=distance)
+        fabric = fabric_of(CATALOG.accelerator("H100"), 1024, wide_area=wide)
+        step = evaluate(replace(base, fabric=fabric), columns)
+        return float(step.step_parts["data-parallel communication"][0])
+
+    slow, slower = exchange(1e9), exchange(0.5e9)
+    gradients = 8.03e9 * 4
+    assert slower - slow == pytest.approx(gradients / 1e9 / 0.82, rel=0.1)
+    assert exchange(1e9, 2e6) > slow
+    odd = Columns.of(tensor_parallel=2, data_parallel=511)
+    wide = fabric_of(CATALOG.accelerator("H100"), 1024, wide_area=WideArea(sites=2, bytes_per_s=1e12, distance_m=0.0))
+    assert (
+        REJECTIONS[evaluate(replace(base, fabric=wide), odd).rejection[0]]
+        == "data parallel does not divide over the sites"
+    )
 
 
 def test_constants_are_few_and_replaceable():

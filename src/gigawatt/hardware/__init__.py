@@ -25,7 +25,7 @@ from gigawatt.hardware._collectives import (
     ring_reduce_scatter,
     torus_all_gather,
 )
-from gigawatt.hardware._fabric import Collective, Fabric, Tier, collective_seconds, fabric_facts, fabric_of
+from gigawatt.hardware._fabric import Collective, Fabric, Tier, WideArea, collective_seconds, fabric_facts, fabric_of
 from gigawatt.hardware._kernel_fit import KernelFit, fit_kernels, read_measurements
 from gigawatt.hardware._network import NetworkPlan, clos_hosts, clos_switches, multi_plane_hosts, plan_network
 
@@ -37,6 +37,7 @@ __all__ = [
     "KernelFit",
     "NetworkPlan",
     "Tier",
+    "WideArea",
     "bruck_all_to_all",
     "bus_bandwidth",
     "chip_of",

@@ -58,6 +58,17 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WideArea:
+    """Sites that train together: how many, the bandwidth of one site towards the others (one way), and the length of
+    the fibre between neighbours.
+    """
+
+    sites: int
+    bytes_per_s: float
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fabric:
     """The tiers of a network, inner to outer; the last one holds every accelerator. `inputs` are its sourced
     numbers.
@@ -87,14 +98,26 @@ def fabric_of(
     scale_out_bytes_per_s: float | None = None,
     oversubscription: float = 1.0,
     in_network_reduction: bool = False,
+    wide_area: WideArea | None = None,
 ) -> Fabric:
     """Return the network of `accelerators` equal accelerators: scale-up domain, leaf, spine, core, as far as the size
-    needs them.
+    needs them; with `wide_area` that much at every site, and links between the sites.
 
     Domains of the switched tiers follow a rail-optimised folded Clos of radix 64 with one port per accelerator, radix
     128 beyond 65,536. `oversubscription` applies above the leaf. Raises InputError where the accelerator's bandwidths
     are not known.
     """
+    if wide_area is not None and wide_area.sites > 1:
+        local = -(-accelerators // wide_area.sites)
+        site = fabric_of(
+            accelerator,
+            local,
+            scale_up_domain=scale_up_domain,
+            scale_out_bytes_per_s=scale_out_bytes_per_s,
+            oversubscription=oversubscription,
+            in_network_reduction=in_network_reduction,
+        )
+        return _between_sites(site, accelerators, local, wide_area)
     facts = fabric_facts()
     used: dict[str, Sourced] = {}
 
@@ -143,6 +166,23 @@ def fabric_of(
     if not tiers:
         tiers.append(Tier(name="one accelerator", domain=1, bytes_per_s=math.inf, latency_s=0.0))
     return Fabric(tiers=tuple(tiers), inputs=used)
+
+
+def _between_sites(site: Fabric, accelerators: int, local: int, wide_area: WideArea) -> Fabric:
+    """Return the network of a site with the links between sites above it: a site's link is shared by its
+    accelerators, a message takes the propagation along the fibre (docs/science.md 10.5).
+    """
+    fibre, share = fabric_facts()["fibre_s_per_m"], fabric_facts()["scale_out_efficiency"]
+    tier = Tier(
+        name="between sites",
+        domain=accelerators,
+        bytes_per_s=wide_area.bytes_per_s / local,
+        efficiency=share.best,
+        latency_s=wide_area.distance_m * fibre.best,
+        kind="wide_area",
+    )
+    used = {**site.inputs, "network.fibre_s_per_m": fibre, "network.scale_out_efficiency": share}
+    return Fabric(tiers=(*site.tiers, tier), inputs=used)
 
 
 def _slowest_key(name: str, facts: Mapping[str, Sourced]) -> str:

@@ -15,7 +15,7 @@ from gigawatt.catalog import (
 )
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
-from gigawatt.hardware import Chip, Fabric, chip_of, fabric_of, slowest_chip
+from gigawatt.hardware import Chip, Fabric, WideArea, chip_of, fabric_of, slowest_chip
 from gigawatt.model import PRECISIONS, Precision, Transformer, transformer_of
 from gigawatt.planning._assumptions import assumption_table, overridden
 from gigawatt.planning._groups import Group, groups_of, hardware_problems, slowest
@@ -87,6 +87,11 @@ class Inputs:
             scale_out_bytes_per_s=network.scale_out,
             oversubscription=network.oversubscription or 1.0,
             in_network_reduction=bool(network.in_network_reduction),
+            wide_area=WideArea(
+                sites=network.sites, bytes_per_s=network.wide_area or 0.0, distance_m=network.distance or 0.0
+            )
+            if network.sites is not None
+            else None,
         )
 
 
@@ -124,6 +129,15 @@ def resolve(scenario: Scenario, whole_plan: bool = True) -> Inputs:
             )
         )
     problems += _named_problems(scenario)
+    if (scenario.network.sites or 1) > 1 and scenario.network.wide_area is None:
+        problems.append(
+            Problem(
+                message="several sites need the bandwidth between them",
+                location=scenario.place("network.sites"),
+                path="network.wide_area",
+                allowed="for example 20 Tb/s",
+            )
+        )
     constraints: tuple[Constraint, ...] = ()
     try:
         constraints = tuple(

@@ -114,6 +114,7 @@ Tokens = Annotated[float, Quantity("token", example="13T tokens", above=0)]
 Flop = Annotated[float, Quantity("FLOP", example="4.64e26 FLOP", above=0)]
 Seconds = Annotated[float, Quantity("s", example="90 days", above=0)]
 Bandwidth = Annotated[float, Quantity("B/s", example="400 Gb/s", above=0)]
+Distance = Annotated[float, Quantity("m", example="1000 km", least=0)]
 Bytes = Annotated[float, Quantity("B", example="3 MB", above=0)]
 Money = Annotated[float, Quantity("USD", example="$1.08 billion", above=0)]
 EnergyPrice = Annotated[float, Quantity("USD/J", example="$0.0674/kWh", least=0)]
@@ -243,6 +244,9 @@ class NetworkSection(Section):
     scale_up_domain: Count | None = Field(
         None, description="Accelerators that share one scale-up fabric. Default: the catalogue's."
     )
+    sites: Count | None = Field(None, description="Sites with equal shares that train one synchronous job. Default: 1.")
+    wide_area: Bandwidth | None = Field(None, description="Bandwidth of one site towards the others, one way.")
+    distance: Distance | None = Field(None, description="Length of the fibre between neighbouring sites. Default: 0.")
 
 
 class SiteSection(Section):

@@ -46,6 +46,7 @@ REJECTIONS = (
     "the shard group does not divide the data-parallel ranks",
     "zero-bubble and DualPipe schedules need a pipeline without virtual stages",
     "DualPipe needs an even pipeline and an even number of micro-batches, twice as many as stages",
+    "data parallel does not divide over the sites",
     "does not fit in memory",
 )
 OUT_OF_MEMORY = len(REJECTIONS) - 1
@@ -116,6 +117,11 @@ class Evaluator:
         # the share of forward FLOPs that is in layers, which full recompute does again
         self.layer_share = 1.0 - 2.0 * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
         self.heads = job.model.heads
+        tiers = job.fabric.tiers
+        wide = tiers[-1].kind == "wide_area"
+        # data parallelism is what crosses sites, outermost; everything else stays inside one
+        self.site = tiers[-2].domain if wide else 0
+        self.sites = -(-tiers[-1].domain // self.site) if wide else 1
         self.expert_count = job.model.experts.experts if job.model.experts else 1
 
     # validity ------------------------------------------------------------------------------------------------------
@@ -154,10 +160,14 @@ class Evaluator:
         rules.append(split & ulysses & (self.heads % (t * c.context_parallel) != 0) if parted else never)
         grouped = c.shard_ranks > 0
         rules.append(grouped & (shards % np.maximum(c.shard_ranks, 1) != 0) if grouped.any() else never)
-        if c.schedule.any():
+        alternative = bool(c.schedule.any())
+        if alternative:
             dual = c.schedule == Schedule.DUALPIPE
             rules.append((c.schedule != Schedule.ONE_F_ONE_B) & (virtual | (p == 1)))
             rules.append(dual & ((p % 2 != 0) | (rounds % 2 != 0) | (rounds < 2 * p)))
+        if self.sites > 1:
+            rules += [] if alternative else [never, never]
+            rules.append(d % self.sites != 0)
         result = np.zeros(len(c), dtype=np.int64)
         for code in range(len(rules), 0, -1):
             result[rules[code - 1]] = code
@@ -228,7 +238,8 @@ class Evaluator:
         stages = self._stages(c)
         dense, experts = self._stage_parameters(c, stages)
         everyone = (c.data_parallel * c.context_parallel).astype(np.float64)
-        shards = np.where(c.shard_ranks > 0, np.minimum(c.shard_ranks, everyone), everyone)
+        local = np.maximum(everyone / self.sites, 1.0)
+        shards = np.where(c.shard_ranks > 0, np.minimum(c.shard_ranks, local), local)
         ranks = everyone * c.tensor_parallel / (c.expert_parallel * c.expert_tensor_parallel)
         per_stage = len(self.job.model.layers) / c.pipeline_parallel
         return Block(
@@ -367,10 +378,13 @@ class Evaluator:
         bytes_each = job.precision.gradient_bytes
         scatter = gather * (bytes_each / 2.0)
         outer = np.zeros(())
+        parts = owned[0] * bytes_each / b.dense_shards, owned[1] * bytes_each / b.expert_shards
         if c.shard_ranks.any():
-            across = b.dense_ranks / b.dense_shards, b.expert_ranks / b.expert_shards
-            parts = owned[0] * bytes_each / b.dense_shards, owned[1] * bytes_each / b.expert_shards
-            outer = exchange("all_reduce", parts, across, b.dense_shards)
+            near = np.ceil(b.dense_ranks / b.dense_shards / self.sites), b.expert_ranks / b.expert_shards / self.sites
+            outer = exchange("all_reduce", parts, (near[0], np.maximum(near[1], 1.0)), b.dense_shards)
+        if self.sites > 1:
+            held = parts[0] + parts[1]
+            outer = outer + collective_seconds(job.fabric, "all_reduce", held, self.sites, self.site)
 
         # interleaved chunks finish (and start) one after the other, over the passes of as many micro-batches as stages
         window = np.where(c.virtual_stages > 1, c.pipeline_parallel * (c.virtual_stages - 1) / c.virtual_stages, 1.0)
