@@ -23,6 +23,7 @@ from gigawatt.training import (
     compare_strategies,
     elasticities,
     mfu_of,
+    phases,
     simulate_step,
     train,
 )
@@ -47,7 +48,7 @@ class TrainReport:
 
     def timeline(self) -> Timeline:
         """Return the event simulation of one step."""
-        return simulate_step(Evaluator(self.job).phases(self.result.columns))
+        return simulate_step(phases(Evaluator(self.job), self.result.columns))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

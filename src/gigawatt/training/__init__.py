@@ -3,7 +3,6 @@
 from gigawatt.training._columns import NAMED, Columns, ContextExchange, Schedule
 from gigawatt.training._constants import Constants, constant_facts, constants, default_stack, stacks
 from gigawatt.training._evaluate import (
-    REJECTIONS,
     STEP_PARTS,
     Evaluator,
     StepColumns,
@@ -23,6 +22,7 @@ from gigawatt.training._laws import (
 )
 from gigawatt.training._memory import MEMORY_PARTS
 from gigawatt.training._optimizers import OPTIMIZERS, Optimizer
+from gigawatt.training._phases import phases
 from gigawatt.training._pipeline import (
     bubble_1f1b,
     bubble_dualpipe,
@@ -37,6 +37,7 @@ from gigawatt.training._result import COMPUTING, TrainingResult, train
 from gigawatt.training._search import SearchResult, search
 from gigawatt.training._simulate import StepPhases, simulate_step, simulated_seconds
 from gigawatt.training._space import Constraint, Space, constraint_of, strategies, strategy_of
+from gigawatt.training._validity import REJECTIONS
 from gigawatt.training._why import Comparison, compare_strategies, elasticities
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "latency_wall_flop",
     "mfu_of",
     "micro_batches_in_flight",
+    "phases",
     "relative_bubble",
     "repeated_data_tokens",
     "scaling_law",

@@ -21,35 +21,14 @@ from gigawatt.model import (
     layer_parameters,
     training_flop_per_token,
 )
-from gigawatt.training._columns import Columns, ContextExchange, Schedule
+from gigawatt.training._columns import Columns, Schedule
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._layers import LayerCosts, LayerTable
 from gigawatt.training._memory import Block, Stages, memory
-from gigawatt.training._pipeline import chunk_layers, stage_layers
-from gigawatt.training._simulate import StepPhases
+from gigawatt.training._pipeline import stage_layers
+from gigawatt.training._validity import OUT_OF_MEMORY, rejections
 
 Array = NDArray[np.float64]
-
-REJECTIONS = (
-    "fits",
-    "uses more accelerators than there are",
-    "tensor parallel does not divide the attention heads",
-    "more pipeline chunks than layers, embedding and head",
-    "virtual stages without a pipeline",
-    "interleaving needs micro-batches in multiples of the pipeline",
-    "context parallel does not divide the sequence into pairs of chunks",
-    "expert parallel does not divide the experts",
-    "expert groups do not fold onto the tensor, context and data ranks",
-    "expert-tensor parallel is neither 1 nor tensor parallel",
-    "the global batch is smaller than data parallel times micro-batch",
-    "tensor times context parallel does not divide the attention heads (Ulysses)",
-    "the shard group does not divide the data-parallel ranks",
-    "zero-bubble and DualPipe schedules need a pipeline without virtual stages",
-    "DualPipe needs an even pipeline and an even number of micro-batches, twice as many as stages",
-    "data parallel does not divide over the sites",
-    "does not fit in memory",
-)
-OUT_OF_MEMORY = len(REJECTIONS) - 1
 
 STEP_PARTS = (
     "matrix products",
@@ -71,10 +50,6 @@ STEP_PARTS = (
     "step overhead",
     "data loading",
 )
-
-
-# What keeps the accelerator itself busy in a layer pass.
-COMPUTE_PARTS = ("matrix products", "attention", "vector operations", "recompute", "host gaps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,62 +91,15 @@ class Evaluator:
         self.model_flop = training_flop_per_token(job.model, job.sequence)
         # the share of forward FLOPs that is in layers, which full recompute does again
         self.layer_share = 1.0 - 2.0 * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
-        self.heads = job.model.heads
         tiers = job.fabric.tiers
         wide = tiers[-1].kind == "wide_area"
         # data parallelism is what crosses sites, outermost; everything else stays inside one
         self.site = tiers[-2].domain if wide else 0
         self.sites = -(-tiers[-1].domain // self.site) if wide else 1
-        self.expert_count = job.model.experts.experts if job.model.experts else 1
-
-    # validity ------------------------------------------------------------------------------------------------------
 
     def rejections(self, c: Columns) -> NDArray[np.int64]:
         """Return the first rule of REJECTIONS that each strategy breaks (memory apart), (C,)."""
-        job, layers = self.job, len(self.layer_groups)
-        t, p, v, d = c.tensor_parallel, c.pipeline_parallel, c.virtual_stages, c.data_parallel
-        experts = c.expert_parallel * c.expert_tensor_parallel
-        shards = d * c.context_parallel
-        batch = c.micro_batch * d
-        rounds = -(-job.global_batch // batch)
-        virtual = v > 1
-        rules: list[NDArray[np.bool_]] = [
-            shards * t * p > job.accelerators,
-            self.heads % t != 0,
-            p * v > layers + 2,
-            virtual & (p == 1),
-            virtual & (rounds % p != 0),
-        ]
-        split = c.context_parallel > 1
-        never = np.zeros(len(c), dtype=bool)
-        parted = bool(split.any())
-        rules.append(split & (job.sequence % (2 * c.context_parallel) != 0) if parted else never)
-        rules += (
-            [
-                self.expert_count % c.expert_parallel != 0,
-                (shards * t) % experts != 0,
-                (c.expert_tensor_parallel != 1) & (c.expert_tensor_parallel != t),
-            ]
-            if (experts > 1).any()
-            else [never, never, never]
-        )
-        rules.append(batch > job.global_batch)
-        ulysses = c.context_exchange == ContextExchange.ULYSSES
-        rules.append(split & ulysses & (self.heads % (t * c.context_parallel) != 0) if parted else never)
-        grouped = c.shard_ranks > 0
-        rules.append(grouped & (shards % np.maximum(c.shard_ranks, 1) != 0) if grouped.any() else never)
-        alternative = bool(c.schedule.any())
-        if alternative:
-            dual = c.schedule == Schedule.DUALPIPE
-            rules.append((c.schedule != Schedule.ONE_F_ONE_B) & (virtual | (p == 1)))
-            rules.append(dual & ((p % 2 != 0) | (rounds % 2 != 0) | (rounds < 2 * p)))
-        if self.sites > 1:
-            rules += [] if alternative else [never, never]
-            rules.append(d % self.sites != 0)
-        result = np.zeros(len(c), dtype=np.int64)
-        for code in range(len(rules), 0, -1):
-            result[rules[code - 1]] = code
-        return result
+        return rejections(self.job, c, self.sites)
 
     # stages --------------------------------------------------------------------------------------------------------
 
@@ -260,7 +188,7 @@ class Evaluator:
 
     # time ----------------------------------------------------------------------------------------------------------
 
-    def _layer_parts(self, b: Block) -> dict[str, Array]:
+    def layer_parts(self, b: Block) -> dict[str, Array]:
         """Return seconds of one layer and micro-batch by part, each (G, C)."""
         c, costs, at, k = b.columns, b.costs, b.at, self.job.constants
         full, selective = c.recompute == Recompute.FULL, c.recompute == Recompute.SELECTIVE
@@ -281,10 +209,10 @@ class Evaluator:
             "expert-parallel communication": costs.expert_forward[:, at] * passes * exchange,
         }
 
-    def _step(self, b: Block) -> dict[str, Array]:
+    def step(self, b: Block) -> dict[str, Array]:
         job, k, c = self.job, self.job.constants, b.columns
         costs, at, stages = b.costs, b.at, b.stages
-        parts = self._layer_parts(b)
+        parts = self.layer_parts(b)
         ends = stages.first * (costs.embedding_forward + costs.embedding_backward)[at][:, None]
         ends = ends + stages.last * (costs.head_forward + costs.head_backward)[at][:, None]
         per_layer = np.add.reduce(list(parts.values()))
@@ -438,53 +366,6 @@ class Evaluator:
             rounds = rounds + (major.pipeline_parallel - 1) / major.virtual_stages
         return np.asarray(micro * rounds * self.job.model_error)
 
-    def phases(self, c: Columns) -> StepPhases:
-        """Return the passes of one strategy (a column of length 1) for the event simulation of its step."""
-        b = self.block(c)
-        parts = {name: float(value[0]) for name, value in self._step(b).items()}
-        at, costs, error = b.at[:1], b.costs, self.job.model_error
-        p, v = int(c.pipeline_parallel[0]), int(c.virtual_stages[0])
-        layers = chunk_layers(self.layer_groups, p, v)  # (p, v, G)
-        layer = {name: part[:, 0] for name, part in self._layer_parts(b).items()}
-
-        def spread(per_layer: Array, first: Array | float = 0.0, last: Array | float = 0.0) -> Array:
-            seconds = layers @ per_layer
-            seconds[0, 0] += float(np.sum(first))
-            seconds[-1, -1] += float(np.sum(last))
-            return np.asarray(seconds * error)
-
-        compute = (costs.matmul_forward + costs.attention_forward + costs.vector_forward + costs.host_forward)[:, at[0]]
-        weight = costs.weight_gradient[:, at[0]]
-        whole = np.add.reduce([layer[name] for name in COMPUTE_PARTS])
-        extra = sum(parts.get(name, 0.0) for name in ("gradient accumulation", "activation offload"))
-        rounds = self.job.global_batch / float(c.micro_batch[0] * c.data_parallel[0])
-        backward = spread(whole - compute - weight, costs.embedding_backward[at], costs.head_backward[at])
-        again = 1.0 + float(b.recomputed[0]) * float(c.recompute[0] == Recompute.FULL)
-        shares = {"tensor-parallel": (1.0, again), "expert-parallel": (1.0, again)}
-        forward_exchange, backward_exchange = {}, {}
-        for kind, (ahead, back) in shares.items():
-            seconds = layer[f"{kind} communication"]
-            forward_exchange[kind] = spread(seconds * ahead / (ahead + back))
-            backward_exchange[kind] = spread(seconds * back / (ahead + back))
-        forward_exchange["context-parallel"] = spread(costs.context_forward[:, at[0]])
-        backward_exchange["context-parallel"] = spread(
-            layer["context-parallel communication"] - costs.context_forward[:, at[0]]
-        )
-        if parts.get("pipeline sends"):
-            sent = np.full((p, v), parts["pipeline sends"] / rounds / (2 * v))
-            forward_exchange["sends"] = backward_exchange["sends"] = sent
-        tail = ("data-parallel communication", "optimizer", "stragglers", "step overhead", "data loading")
-        return StepPhases(
-            micro_batches=int(b.rounds[0]),
-            schedule=c.row(0)["schedule"],
-            forward=spread(compute, costs.embedding_forward[at], costs.head_forward[at]),
-            backward=backward + extra / rounds / v,
-            weight=spread(weight),
-            exposed_forward=forward_exchange,
-            exposed_backward=backward_exchange,
-            tail={name: parts[name] for name in tail if parts.get(name)},
-        )
-
     # everything ----------------------------------------------------------------------------------------------------
 
     def evaluate(self, c: Columns) -> StepColumns:
@@ -494,7 +375,7 @@ class Evaluator:
         held, memory_parts, worst = memory(b)
         rejection = self.rejections(c)
         rejection = np.where((rejection == 0) & (held > job.chip.memory_bytes), OUT_OF_MEMORY, rejection)
-        parts = self._step(b)
+        parts = self.step(b)
         step = np.add.reduce(list(parts.values()))
         mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * job.chip.peak(job.precision.linear))
         again = np.where(c.recompute == Recompute.FULL, b.recomputed * (self.layer_share / 3.0), 0.0)

@@ -15,10 +15,11 @@ from gigawatt.model import FlopConvention, training_flop_per_token
 from gigawatt.quantity import format_quantity
 from gigawatt.timeline import Timeline
 from gigawatt.training._columns import Columns
-from gigawatt.training._evaluate import REJECTIONS, Evaluator, StepColumns
+from gigawatt.training._evaluate import Evaluator, StepColumns
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._search import SearchResult, search
 from gigawatt.training._space import Constraint, Space
+from gigawatt.training._validity import REJECTIONS
 
 COMPUTING = ("matrix products", "attention", "vector operations", "recompute")
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.training._columns import Columns
-from gigawatt.training._evaluate import OUT_OF_MEMORY, REJECTIONS, Evaluator
+from gigawatt.training._evaluate import Evaluator
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._space import Constraint, Space, expand, majors, minors
+from gigawatt.training._validity import OUT_OF_MEMORY, REJECTIONS
 
 # Strategies up to this much slower than the best stay in sight for alternatives and the Pareto set.
 WORTH_SHOWING = 1.25

@@ -9,9 +9,10 @@ from typing import Any
 
 from gigawatt.errors import InfeasibleError
 from gigawatt.training._columns import Columns
-from gigawatt.training._evaluate import OUT_OF_MEMORY, REJECTIONS, Evaluator
+from gigawatt.training._evaluate import Evaluator
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._search import search
+from gigawatt.training._validity import OUT_OF_MEMORY, REJECTIONS
 
 # Levers are pulled by this much, and the effect is told per one per cent.
 PULL = 1.1
