@@ -104,7 +104,7 @@ def default_stack(vendor: str) -> str:
 def _of_chip(changes: Mapping[str, Sourced], chip: str, base: Mapping[str, Sourced]) -> dict[str, Sourced]:
     """Return the changes that hold on a chip, under the constant's own name and label."""
     chosen: dict[str, Sourced] = {}
-    for key, fact in changes.items():
+    for key, fact in sorted(changes.items(), key=lambda item: "@" in item[0]):  # what names a chip wins
         name, _, only = key.partition("@")
         if not only or fnmatchcase(chip, only):
             chosen[name] = replace(fact, label=base[name].label)

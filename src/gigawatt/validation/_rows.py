@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -237,6 +238,7 @@ def read(row: Mapping[str, str]) -> Reading:
     if not batch:
         raise UnreadableRowError("the source does not state the global batch")
     assumed: list[str] = []
+    meanings["accelerator"] = _with_cores(row, meanings["accelerator"])
     accelerator = _accelerator(meanings["accelerator"], meanings["interconnect"])
     split = int(meanings["accelerator"].get("split", "1"))
     count = int(number(row, "n_accelerators") or 0) * (split if row["accelerator"].startswith("Trainium") else 1)
@@ -250,7 +252,7 @@ def read(row: Mapping[str, str]) -> Reading:
     precision = PRECISIONS[recipe]
     if "gradient_bytes" in meanings["framework"]:
         precision = replace(precision, gradient_bytes=float(meanings["framework"]["gradient_bytes"]))
-    stack = meanings["notes"].get("stack") or meanings["framework"].get("stack") or default_stack(accelerator.vendor)
+    stack = _stack(meanings, accelerator.vendor)
     try:
         chip = chip_of(accelerator)
         chip.peak(precision.linear)
@@ -280,6 +282,37 @@ def read(row: Mapping[str, str]) -> Reading:
         calibrated=job.chip.calibrated,
         meanings=meanings,
     )
+
+
+# Compilers that come with the chip: their stack applies whatever the framework on top is called.
+OWN_COMPILER = ("maxtext", "neuron", "gaudi")
+
+
+# How many cores of one chip a degree may count.
+CORES = (2, 4, 8)
+
+
+def _with_cores(row: Mapping[str, str], meaning: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the meaning of an accelerator whose parallel degrees count cores: where they multiply to so many times
+    the chips of a row, a chip is that many ranks.
+    """
+    degrees = [number(row, column) for column in ("tp", "pp", "dp")]
+    chips = number(row, "n_accelerators")
+    if "split" in meaning or "Trainium" not in meaning["name"] or not chips or not all(degrees):
+        return meaning
+    ranks = math.prod(value or 1.0 for value in degrees) * (number(row, "cp") or 1.0)
+    if ranks / chips not in CORES:
+        return meaning
+    cores = int(ranks / chips)
+    domain = load_catalog().accelerator(meaning["name"]).scale_up_domain or 1
+    return {"domain": str(domain * cores), **meaning, "split": str(cores)}
+
+
+def _stack(meanings: Mapping[str, Mapping[str, str]], vendor: str) -> str:
+    usual = default_stack(vendor)
+    if usual in OWN_COMPILER:
+        return usual
+    return meanings["notes"].get("stack") or meanings["framework"].get("stack") or usual
 
 
 def _sharding_degrees(text: str) -> dict[str, str]:
