@@ -23,6 +23,7 @@ from gigawatt.training import (
     constants,
     evaluate,
     expected_maximum,
+    interleaved_round,
     mfu_of,
     micro_batches_in_flight,
     relative_bubble,
@@ -133,6 +134,18 @@ def test_micro_batches_in_flight():
     assert float(micro_batches_in_flight(0, 8, 1, 64)) == 8
     assert float(micro_batches_in_flight(7, 8, 1, 64)) == 1
     assert float(micro_batches_in_flight(0, 8, 3, 64)) == pytest.approx(8 * (1 + 7 / 24))
+    # 19 micro-batches over 8 stages: rounds of 10 and 9, none below 8
+    assert float(micro_batches_in_flight(0, 8, 3, 19)) == pytest.approx((2 * 7 + 2 * 10 + 1) / 3)
+
+
+@given(st.integers(1, 400), st.integers(1, 64))
+def test_no_round_of_an_interleaved_schedule_is_shorter_than_the_pipeline(micro_batches, stages):
+    rounds = max(micro_batches // stages, 1)
+    assert float(interleaved_round(micro_batches, stages)) * rounds >= micro_batches
+    if micro_batches >= stages:
+        assert float(interleaved_round(micro_batches, stages)) >= stages
+    if micro_batches % stages == 0:
+        assert float(interleaved_round(micro_batches, stages)) == stages
     assert float(micro_batches_in_flight(0, 8, 1, 4)) == 4
 
 
@@ -288,7 +301,7 @@ def test_every_rule_can_be_broken():
         {"tensor_parallel": 3},
         {"pipeline_parallel": 36},
         {"virtual_stages": 2},
-        {"pipeline_parallel": 4, "virtual_stages": 2, "data_parallel": 11},
+        {"pipeline_parallel": 4, "virtual_stages": 2, "data_parallel": 16, "micro_batch": 2},
         {"context_parallel": 6},
         {"expert_parallel": 3},
         {"expert_parallel": 8},

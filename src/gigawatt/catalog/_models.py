@@ -39,6 +39,7 @@ ARCHITECTURE_INTEGERS = (
     "parallel_ffn",
     "patch_width",
     "modulation",
+    "mtp_modules",
 )
 ARCHITECTURE_FLAGS = ("tie_embeddings", "causal")
 ARCHITECTURE_TEXTS = ("ffn_act", "attention")
@@ -55,6 +56,7 @@ MAY_BE_ZERO = frozenset(
         "sliding_window",
         "ffn",
         "modulation",
+        "mtp_modules",
     }
 )
 

@@ -21,7 +21,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from gigawatt.catalog import Accelerator
+from gigawatt.catalog import Accelerator, load_catalog
 from gigawatt.errors import InputError, Problem
 from gigawatt.evidence import Grade, Sourced
 
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 LARGE = 4096.0
 # A best-case matrix product is above what a mix of shapes reaches: 0.73-0.96 of it on the chips where both are known.
 BEST_CASE_TO_TYPICAL = 0.9
+# Share of peak of 8-bit over that of 16-bit products on the chips where both are known (H100 0.87, B200 0.91).
+NARROW_TO_WIDE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,14 +192,12 @@ def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency
         ("attention", "*"): generic["attention"],
         ("vector", "*"): generic["vector"],
     }
-    for dtype, best in accelerator.measured_flop_per_s.items():
-        if dtype in accelerator.flop_per_s:
-            share = min(
-                generic["matmul"].compute, BEST_CASE_TO_TYPICAL * best.best / accelerator.flop_per_s[dtype].best
-            )
-            kernels["matmul", dtype] = replace(
-                generic["matmul"], compute=share, source=f"{best.source}; {generic['matmul'].source}"
-            )
+    for dtype, (share, source) in _ceilings(accelerator).items():
+        kernels["matmul", dtype] = replace(
+            generic["matmul"],
+            compute=min(generic["matmul"].compute, BEST_CASE_TO_TYPICAL * share),
+            source=f"{source}; {generic['matmul'].source}",
+        )
     kernels |= own
     share = generic["grouped_matmul"].compute
     for (family, dtype), kernel in list(kernels.items()):
@@ -209,6 +209,38 @@ def _kernels(accelerator: Accelerator) -> dict[tuple[str, str], KernelEfficiency
                 median_error=generic["grouped_matmul"].median_error,
             )
     return kernels
+
+
+def _ceilings(accelerator: Accelerator) -> dict[str, tuple[float, str]]:
+    """Return the share of peak of the best matrix product that somebody measured, with its source, by dtype.
+
+    A format that nobody measured takes the share of the chip's 16-bit products, less what narrow products lose on
+    measured chips; a chip that nobody measured takes the mean of its vendor's chips (none where there is none).
+    """
+    peaks = accelerator.flop_per_s
+    shares = {
+        dtype: (best.best / peaks[dtype].best, best.source)
+        for dtype, best in accelerator.measured_flop_per_s.items()
+        if dtype in peaks
+    }
+    base = shares.get("bf16") or shares.get("fp16") or _vendor_ceiling(accelerator.vendor)
+    if base is not None:
+        for dtype in set(peaks) - set(shares):
+            narrow = NARROW_TO_WIDE if dtype in ("fp8", "fp4", "int8") else 1.0
+            shares[dtype] = base[0] * narrow, base[1]
+    return shares
+
+
+@lru_cache(maxsize=16)
+def _vendor_ceiling(vendor: str) -> tuple[float, str] | None:
+    """Return the mean best-case share of 16-bit products over the vendor's measured chips, None without any."""
+    chips = [c for c in load_catalog().accelerators.values() if vendor and c.vendor == vendor]
+    shares = [
+        c.measured_flop_per_s["bf16"].best / c.flop_per_s["bf16"].best
+        for c in chips
+        if {"bf16"} <= c.measured_flop_per_s.keys() & c.flop_per_s.keys()
+    ]
+    return (sum(shares) / len(shares), f"mean of {len(shares)} measured chips of {vendor}") if shares else None
 
 
 def _kernel_facts(name: str, kernels: Mapping[tuple[str, str], KernelEfficiency]) -> dict[str, Sourced]:

@@ -11,6 +11,7 @@ from gigawatt.model._counts import (
     kv_cache_bytes_per_token,
     layer_parameters,
     mean_context,
+    mtp_parameters,
     parameters,
     training_flop_per_token,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "layer_parameters",
     "logits_bytes",
     "mean_context",
+    "mtp_parameters",
     "parameters",
     "training_flop_per_token",
     "transformer_of",

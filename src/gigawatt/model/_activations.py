@@ -59,7 +59,8 @@ def activation_bytes(
     heads = attention.heads / t
     inputs = inputs + e * (heads * attention.query_width + kv_heads * (attention.query_width + attention.value_width))
     inputs = inputs + e * heads * attention.value_width
-    widths, hidden_products = _feed_forward_elements(layer, h, sharding)
+    widths, hidden_products = _feed_forward_elements(layer, sharding)
+    inputs = inputs + narrow * _dispatched_elements(layer, h, sharding)
     kept = tokens * (inputs + e * widths - (e - narrow) * hidden_products)
     scores = np.zeros(())
     if materialised_scores:
@@ -84,7 +85,7 @@ def _expanded(attention: Attention, tensor_parallel: Array) -> Array:
     return np.maximum(expanded - compressed, 0.0)
 
 
-def _feed_forward_elements(layer: Layer, hidden: int, sharding: Sharding) -> tuple[Array, Array]:
+def _feed_forward_elements(layer: Layer, sharding: Sharding) -> tuple[Array, Array]:
     """Return per token and rank: elements kept inside the feed-forward part, and those of activation-function outputs
     among them.
     """
@@ -100,11 +101,17 @@ def _feed_forward_elements(layer: Layer, hidden: int, sharding: Sharding) -> tup
         products = products + width / t
     if layer.experts is not None:
         copies = layer.experts.active / t
-        # dispatched inputs and expert outputs before the combine, then the inner widths of each copy
-        kept = kept + copies * sharding.expert_tensor_parallel * 2.0 * hidden
+        # inner widths of each copy; the router's weights enter at the activation function, so outputs are not kept
         kept = kept + copies * layer.experts.width * (3.0 if layer.experts.gated else 2.0)
         products = products + copies * layer.experts.width
     return np.asarray(kept), np.asarray(products)
+
+
+def _dispatched_elements(layer: Layer, hidden: int, sharding: Sharding) -> Array:
+    """Return per token and rank: elements of the copies of tokens that arrive at experts, inputs of their products."""
+    if layer.experts is None:
+        return np.zeros(())
+    return layer.experts.active / sharding.tensor_parallel * sharding.expert_tensor_parallel * hidden
 
 
 def logits_bytes(

@@ -124,13 +124,18 @@ def parameters(model: Transformer) -> Parameters:
         "embedding": embedding,
         "head": head,
         "attention": sum((part.attention + part.latent) * count for part, count, _ in counted),
-        "dense": sum(part.dense * count for part, count, _ in counted),
+        "dense": sum(part.dense * count for part, count, _ in counted) + mtp_parameters(model),
         "experts": experts,
         "shared": sum(part.shared * count for part, count, _ in counted),
         "router": sum(part.router * count for part, count, _ in counted),
         "norm": sum(part.norm * count for part, count, _ in counted) + model.hidden,
     }
     return Parameters(**parts, active=round(sum(parts.values()) - idle))
+
+
+def mtp_parameters(model: Transformer) -> int:
+    """Return the parameters that join the two inputs of every multi-token-prediction module (arXiv 2412.19437, 2.2)."""
+    return 2 * model.hidden * model.hidden * model.mtp_modules
 
 
 def mean_context(sequence: float, window: int | None, causal: bool) -> float:
@@ -155,7 +160,7 @@ def flop_per_token(model: Transformer, sequence: float, convention: FlopConventi
         - counted.norm
         - counted.embedding
         - counted.head
-        + (model.vocab + model.patch_width) * model.hidden
+        + (model.vocab * (1 + model.mtp_modules) + model.patch_width) * model.hidden
     )
     causal = model.causal and convention is FlopConvention.CAUSAL
     attention = sum(

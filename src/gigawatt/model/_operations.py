@@ -200,7 +200,8 @@ def head_operations(
     """Return the operations of the head: final norm, logits and (in training) cross entropy. Arguments as
     `layer_operations`.
 
-    An encoder without a vocabulary has only the norm.
+    An encoder without a vocabulary has only the norm. In training a multi-token-prediction module adds the product
+    that joins its inputs, and logits and cross entropy once more.
     """
     step = _pass(model, phase, batch, sequence, sharding, precision, np.zeros(()))
     operations = [step.vector("head.norm", 2.0 * step.tokens * model.hidden * sharding.vector_share)]
@@ -209,6 +210,9 @@ def head_operations(
         operations.append(step.matmul("head.logits", width, model.hidden))
         if phase in ("forward", "backward"):  # softmax in fp32: read logits, write and read probabilities
             operations.append(step.vector("head.cross entropy", 5.0 * step.tokens * width))
+            if model.mtp_modules:
+                join = step.matmul("head.mtp join", model.hidden / sharding.tensor_parallel, 2 * model.hidden)
+                operations += [*operations[1:], join] * model.mtp_modules
     return _backward(operations) if phase == "backward" else tuple(operations)
 
 

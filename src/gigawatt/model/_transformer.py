@@ -97,7 +97,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformer:
-    """A stack of layers between an embedding and a head. `vocab` 0 with `patch_width` is an encoder over patches."""
+    """A stack of layers between an embedding and a head. `vocab` 0 with `patch_width` is an encoder over patches.
+
+    The last `mtp_modules` of the layers predict further tokens (multi-token prediction, arXiv 2412.19437, 2.2): each
+    joins its input from two vectors of `hidden` and uses the head once more. They work in training only.
+    """
 
     name: str
     hidden: int
@@ -107,6 +111,7 @@ class Transformer:
     causal: bool = True
     patch_width: int = 0
     max_context: int | None = None
+    mtp_modules: int = 0
 
     def groups(self) -> tuple[tuple[Layer, int], ...]:
         """Return the distinct layers with how many there are of each, in the order in which they first occur."""
@@ -158,15 +163,18 @@ def transformer_of(entry: Entry, place: str = "", path: str = "model") -> Transf
     problems = [Problem(message=message, **here) for message in _missing(entry.name, columns)]
     if problems:
         raise InputError(problems)
+    modules = int(columns.get("mtp_modules") or 0)
     return Transformer(
         name=entry.name,
         hidden=columns["hidden"],
         vocab=columns["vocab"],
         tied_embeddings=bool(columns.get("tie_embeddings", False)),
-        layers=tuple(_layer(columns, index) for index in range(columns["layers"])),
+        layers=tuple(_layer(columns, index) for index in range(columns["layers"]))
+        + (_layer(columns, columns["layers"] - 1),) * modules,
         causal=bool(columns.get("causal", True)),
         patch_width=int(columns.get("patch_width", 0)),
         max_context=columns.get("max_ctx"),
+        mtp_modules=modules,
     )
 
 

@@ -60,7 +60,7 @@ def assumption_table(
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
     slowest = min((group.accelerator for group in groups), key=_rate)
-    stack = scenario.training.stack or default_stack(slowest.vendor)
+    stack = scenario.training.stack or default_stack(slowest.vendor, slowest.name)
     table |= {f"training.{key}": fact for key, fact in constant_facts(stack, slowest.name).items()}
     _accelerator_assumptions(scenario, catalog, groups, reference, table)
     _site_assumptions(scenario, catalog, table)

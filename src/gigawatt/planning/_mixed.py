@@ -105,7 +105,8 @@ def _kind_job(inputs: Inputs, index: int) -> TrainingJob:
         accelerators=counts[index],
         fabric=replace(inputs, groups=(group,), reference=accelerator).fabric(counts[index]),
         constants=constants(
-            stack=inputs.scenario.training.stack or default_stack(accelerator.vendor), chip=accelerator.name
+            stack=inputs.scenario.training.stack or default_stack(accelerator.vendor, accelerator.name),
+            chip=accelerator.name,
         ),
     )
 

@@ -171,7 +171,9 @@ def _mixing(inputs: Inputs, base: Evaluation) -> tuple[str, ...]:
             global_batch=int(inputs.value("training.global_batch")),
             sequence=int(inputs.value("training.sequence_length")),
             precision=inputs.precision,
-            constants=constants(stack=default_stack(group.accelerator.vendor), chip=group.accelerator.name),
+            constants=constants(
+                stack=default_stack(group.accelerator.vendor, group.accelerator.name), chip=group.accelerator.name
+            ),
         )
         speeds.append(1.0 / float(Evaluator(job).evaluate(base.training.columns).step_s[0]))
     counts = [group.powered for group in base.fleet.groups]

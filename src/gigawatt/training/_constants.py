@@ -54,6 +54,7 @@ class Constants:
     step_overhead_s: float
     logits_bytes: float
     gradient_copy_bytes: float
+    largest_gradient_copy_bytes: float
     fragmentation: float
     memory_reserve_bytes: float
     host_link_bytes_per_s: float
@@ -95,10 +96,11 @@ def constant_facts(stack: str = "", chip: str = "") -> Mapping[str, Sourced]:
 
 
 @cache
-def default_stack(vendor: str) -> str:
-    """Return the software stack that is usual on a vendor's chips, "" (the common constants) where none is known."""
+def default_stack(vendor: str, chip: str = "") -> str:
+    """Return the software stack that is usual on a vendor's chip, "" (the common constants) where none is known."""
     text = files("gigawatt.training").joinpath("data", "vendors.csv").read_text(encoding="utf-8")
-    return next((row["stack"] for row in csv.DictReader(io.StringIO(text)) if row["vendor"] in vendor), "")
+    usual = csv.DictReader(io.StringIO(text))
+    return next((r["stack"] for r in usual if r["vendor"] in vendor and fnmatchcase(chip, r["chip"])), "")
 
 
 def _of_chip(changes: Mapping[str, Sourced], chip: str, base: Mapping[str, Sourced]) -> dict[str, Sourced]:

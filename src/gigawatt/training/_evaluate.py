@@ -19,6 +19,7 @@ from gigawatt.model import (
     Recompute,
     flop_per_token,
     layer_parameters,
+    mtp_parameters,
     training_flop_per_token,
 )
 from gigawatt.training._columns import Columns, Schedule
@@ -90,7 +91,9 @@ class Evaluator:
         self._stage_cache: dict[tuple[int, int], tuple[NDArray[np.int64], ...]] = {}
         self.model_flop = training_flop_per_token(job.model, job.sequence)
         # the share of forward FLOPs that is in layers, which full recompute does again
-        self.layer_share = 1.0 - 2.0 * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
+        self.layer_share = 1.0 - 2.0 * (
+            1 + job.model.mtp_modules
+        ) * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
         tiers = job.fabric.tiers
         wide = tiers[-1].kind == "wide_area"
         # data parallelism is what crosses sites, outermost; everything else stays inside one
@@ -152,9 +155,10 @@ class Evaluator:
         dense = stages.layers @ self.split / t + stages.layers @ self.whole
         embedding = (model.vocab + model.patch_width) * model.hidden / t
         head = model.vocab * model.hidden / t
+        joined = mtp_parameters(model) / t
         alone = (c.pipeline_parallel == 1)[:, None]
         tied = head * (0.0 if model.tied_embeddings else 1.0)
-        dense = dense + stages.first * embedding + stages.last * np.where(alone, tied, head)
+        dense = dense + stages.first * embedding + stages.last * (np.where(alone, tied, head) + joined)
         if not self.experts.any():
             return dense, np.zeros_like(dense)
         experts = stages.layers @ self.experts / (c.expert_parallel * c.expert_tensor_parallel)[:, None]

@@ -151,7 +151,7 @@ class LayerTable:
             batch=columns.micro_batch,
             sequence=self.job.sequence,
             sharding=shard,
-            bytes_each=self.job.constants.logits_bytes,
+            bytes_each=self.job.constants.logits_bytes * (1 + self.job.model.mtp_modules),
         )
         message = tokens * self.job.model.hidden * DTYPE_BYTES[self.job.precision.vector]
         split = self.job.constants.pipeline_scatter > 0.5
@@ -287,8 +287,12 @@ class LayerTable:
         if layer.experts is not None:
             group = shard.expert_tensor_parallel
             dispatched = tokens / t * layer.experts.active * job.model.hidden * e
-            far = _far_share(job, shard, layer.experts.active) if k.node_deduplication > 0.5 else 1.0
-            one_way = collective_seconds(job.fabric, "all_to_all", dispatched, shard.expert_parallel, group, far)
+            near = far = np.ones(())
+            if k.node_deduplication > 0.5:
+                near, far = _distinct_shares(job, shard, layer.experts.active)
+            one_way = collective_seconds(
+                job.fabric, "all_to_all", dispatched * near, shard.expert_parallel, group, far / near
+            )
             inner = collective_seconds(job.fabric, "all_reduce", dispatched * group, group, 1)
             expert = (2 * one_way + inner) * k.expert_imbalance * (1.0 - k.expert_parallel_overlap)
             sent = sent + 2 * dispatched * (1 - 1 / shard.expert_parallel)
@@ -325,14 +329,17 @@ class LayerTable:
         return exposed, np.where(ulysses, swapped, keys) * (c - 1) / c
 
 
-def _far_share(job: TrainingJob, shard: Sharding, active: int) -> Array:
-    """Return the share of token copies that leave a scale-up domain where each token crosses to a domain once.
+def _distinct_shares(job: TrainingJob, shard: Sharding, active: int) -> tuple[Array, Array]:
+    """Return the shares of token copies that go to another rank and to another scale-up domain where a token crosses
+    to each of them once.
 
-    k copies fall into n*(1 - (1 - 1/n)^k) of n domains on average.
+    k copies fall into n * (1 - (1 - 1/n)^k) of n ranks (or domains) on average.
     """
-    domain = np.minimum(job.fabric.tiers[0].domain, shard.expert_parallel * shard.expert_tensor_parallel)
-    domains = np.maximum(shard.expert_parallel * shard.expert_tensor_parallel / domain, 1.0)
-    return np.asarray(domains * (1.0 - (1.0 - 1.0 / domains) ** active) / active)
+    ranks = shard.expert_parallel
+    domain = np.minimum(job.fabric.tiers[0].domain, ranks * shard.expert_tensor_parallel)
+    domains = np.maximum(ranks * shard.expert_tensor_parallel / domain, 1.0)
+    near, far = (n * (1.0 - (1.0 - 1.0 / n) ** active) / active for n in (ranks, domains))
+    return np.asarray(near), np.asarray(far)
 
 
 def expert_buffer_bytes(layer: Layer, job: TrainingJob, columns: Columns, shard: Sharding) -> Array:

@@ -107,7 +107,7 @@ def _parts(b: Block) -> dict[str, Array]:
     optimizer = state(job.optimizer.state_bytes, 1)
     parts = {
         "weights": state(recipe.weight_bytes, 3) * copies,
-        "gradients": state(recipe.gradient_bytes, 2) + job.constants.gradient_copy_bytes * whole,
+        "gradients": state(recipe.gradient_bytes, 2) + job.constants.gradient_copy_bytes * whole + _largest_copy(b),
         "optimizer": np.where(c.offload_optimizer[:, None] > 0, 0.0, optimizer),
         "activations": activations,
         "expert buffers": buffers,
@@ -116,6 +116,16 @@ def _parts(b: Block) -> dict[str, Array]:
     }
     lost = job.constants.fragmentation * np.add.reduce(list(parts.values()))
     return parts | {"fragmentation": lost, "reserve": np.full_like(activations, job.reserve_bytes)}
+
+
+def _largest_copy(b: Block) -> Array:
+    """Return the bytes of the copy of the largest gradient while it is made, (C, K): of the embedding or the head on
+    the end stages, of a feed-forward matrix elsewhere.
+    """
+    model, each = b.job.model, b.job.constants.largest_gradient_copy_bytes
+    widest = max((layer.feed_forward.width for layer in model.layers if layer.feed_forward), default=0)
+    ends = np.maximum(b.stages.first, b.stages.last) * max(model.vocab, widest)
+    return np.asarray(each * model.hidden * np.maximum(ends, widest) / b.columns.tensor_parallel[:, None])
 
 
 def _activations(b: Block) -> tuple[Array, Array]:

@@ -56,15 +56,25 @@ def zero_bubble_share(schedule: str, micro_batches: int, stages: int) -> float:
     return {"1f1b": q, "zb-1p": q / 3, "zb-2p": 0.0, "zb-v": 0.0, "v-half": q / 2, "v-min": 2 * q / 3}[schedule]
 
 
+def interleaved_round(micro_batches: object, stages: object) -> Array:
+    """Return the most micro-batches that an interleaved schedule takes through one chunk before the next: floor(m/p)
+    rounds as equal as possible, so none is shorter than p; p itself where p divides m.
+
+    Megatron Core calls it `--microbatch-group-size-per-virtual-pipeline-stage`.
+    """
+    m, p = (np.asarray(value, dtype=np.float64) for value in (micro_batches, stages))
+    return np.asarray(np.ceil(m / np.maximum(np.floor(m / p), 1.0)))
+
+
 def micro_batches_in_flight(stage: object, stages: object, virtual_stages: object, micro_batches: object) -> Array:
     """Return how many micro-batches' activations of its layers a stage holds at once (may be fractional when
     interleaved).
 
-    1F1B: min(m, p - i). Interleaved: min(m*v, 2(p-i-1) + (v-1)p + 1)/v, which is p(1 + (p-1)/(pv)) on the first stage
-    (arXiv 2205.05198).
+    1F1B: min(m, p - i). Interleaved in rounds of g: min(m*v, 2(p-i-1) + (v-1)g + 1)/v, which for g = p is
+    p(1 + (p-1)/(pv)) on the first stage (arXiv 2205.05198).
     """
     i, p, v, m = (np.asarray(value, dtype=np.float64) for value in (stage, stages, virtual_stages, micro_batches))
-    warm = np.where(v > 1, 2 * (p - i - 1) + (v - 1) * p + 1, p - i)
+    warm = np.where(v > 1, 2 * (p - i - 1) + (v - 1) * interleaved_round(m, p) + 1, p - i)
     return np.asarray(np.minimum(warm, m * v) / v)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.timeline import Timeline
+from gigawatt.training._pipeline import interleaved_round
 
 Array = NDArray[np.float64]
 EXCHANGES = ("tensor-parallel", "context-parallel", "expert-parallel")
@@ -60,16 +61,17 @@ Task = tuple[str, int, int]  # pass, micro-batch, chunk
 def stage_order(stage: int, stages: int, chunks: int, micro_batches: int) -> list[Task]:
     """Return the passes of a stage in order.
 
-    1F1B (p - i - 1 forwards first), interleaved 1F1B in rounds of p micro-batches (arXiv 2104.04473), and ZB-H1,
+    1F1B (p - i - 1 forwards first), interleaved 1F1B in rounds of p micro-batches or a few more (arXiv 2104.04473), and ZB-H1,
     which keeps the order and lets weight passes wait for gaps (arXiv 2401.10241).
     """
     total = micro_batches * chunks
-    forwards = [_interleaved(k, stages, chunks, micro_batches, True) for k in range(total)]
-    backwards = [_interleaved(k, stages, chunks, micro_batches, False) for k in range(total)]
+    passes = _interleaved(stages, chunks, micro_batches)
+    forwards = passes
+    backwards = [(micro, chunks - 1 - chunk) for micro, chunk in passes]
     if chunks == 1:
         warm = min(stages - stage - 1, total)
     else:
-        warm = min(2 * (stages - stage - 1) + (chunks - 1) * stages, total)
+        warm = min(2 * (stages - stage - 1) + (chunks - 1) * int(interleaved_round(micro_batches, stages)), total)
     order: list[Task] = [("F", *forwards[k]) for k in range(warm)]
     for k in range(total - warm):
         order.append(("F", *forwards[warm + k]))
@@ -78,12 +80,14 @@ def stage_order(stage: int, stages: int, chunks: int, micro_batches: int) -> lis
     return order
 
 
-def _interleaved(k: int, stages: int, chunks: int, micro_batches: int, forward: bool) -> tuple[int, int]:
-    """Return (micro-batch, chunk) of the k-th pass: rounds of p micro-batches through one chunk after the other."""
-    group, inside = divmod(k, stages * chunks)
-    width = min(stages, micro_batches - group * stages)  # the last round may be short
-    chunk, position = divmod(inside, width)
-    return group * stages + position, chunk if forward else chunks - 1 - chunk
+def _interleaved(stages: int, chunks: int, micro_batches: int) -> list[tuple[int, int]]:
+    """Return (micro-batch, chunk) of the forward passes in order: rounds of micro-batches through one chunk after the
+    other.
+    """
+    order: list[tuple[int, int]] = []
+    for round_ in np.array_split(np.arange(micro_batches), max(micro_batches // stages, 1)):
+        order += [(micro, chunk) for chunk in range(chunks) for micro in round_.tolist()]
+    return order
 
 
 class _Run:

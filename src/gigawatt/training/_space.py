@@ -269,8 +269,8 @@ def _data_parallel(job: TrainingJob, rows: Mapping[str, NDArray[np.int64]]) -> N
     most = np.minimum(room, job.global_batch // rows["micro_batch"]) // quantum * quantum
     usable = np.maximum(most, 1)
     rounds = -(-job.global_batch // (usable * rows["micro_batch"]))
-    stages = np.where(rows["virtual_stages"] > 1, rows["pipeline_parallel"], 1)
-    rounds = -(-rounds // stages) * stages  # interleaving takes micro-batches in rounds of the pipeline
+    # interleaving needs as many micro-batches as stages
+    rounds = np.where(rows["virtual_stages"] > 1, np.maximum(rounds, rows["pipeline_parallel"]), rounds)
     needed = -(-job.global_batch // (rounds * rows["micro_batch"]))
     needed = -(-needed // quantum) * quantum
     return np.asarray(np.where(most < 1, quantum, np.minimum(needed, usable)), dtype=np.int64)

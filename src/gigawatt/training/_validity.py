@@ -14,7 +14,7 @@ REJECTIONS = (
     "tensor parallel does not divide the attention heads",
     "more pipeline chunks than layers, embedding and head",
     "virtual stages without a pipeline",
-    "interleaving needs micro-batches in multiples of the pipeline",
+    "interleaving needs at least as many micro-batches as stages",
     "context parallel does not divide the sequence into pairs of chunks",
     "expert parallel does not divide the experts",
     "expert groups do not fold onto the tensor, context and data ranks",
@@ -45,7 +45,7 @@ def rejections(job: TrainingJob, c: Columns, sites: int = 1) -> NDArray[np.int64
         heads % t != 0,
         p * v > layers + 2,
         virtual & (p == 1),
-        virtual & (rounds % p != 0),
+        virtual & (rounds < p),
     ]
     split = c.context_parallel > 1
     never = np.zeros(len(c), dtype=bool)

@@ -28,7 +28,7 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, Transformer, transformer_of
-from gigawatt.training import ContextExchange, TrainingJob, constants, default_stack
+from gigawatt.training import ContextExchange, Schedule, TrainingJob, constants, default_stack
 
 COLUMNS = (
     "id",
@@ -170,20 +170,25 @@ def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = Non
     known = texts().get((column, text))
     if known is not None:
         return known
+    if column in SILENT:  # a note says several things, the first pattern first
+        said = [fields for (where, pattern), fields in texts().items() if where == column and _fits(text, pattern)]
+        return {key: value for fields in reversed(said) for key, value in fields.items()}
     fallback = texts().get((column, ""), {})
     for (where, pattern), fields in texts().items():
-        if text and where == column and "*" in pattern and fnmatchcase(text.casefold(), pattern.casefold()):
+        if where == column and _fits(text, pattern):
             return fields
     if column == "model" or text == "":
         return {} if column == "model" else fallback
     message = f"{column} text {text!r} is not in the table of texts"
-    if column in SILENT:
-        return {}
     if unknown is not None and column in MAY_BE_UNKNOWN:
         unknown.append(f"{message}: taken as not stated")
         return fallback
     near = nearest_name(text, [entry for where, entry in texts() if where == column and "*" not in entry])
     raise UnreadableRowError(message + (f" (nearest: {near!r})" if near else ""))
+
+
+def _fits(text: str, pattern: str) -> bool:
+    return bool(text) and "*" in pattern and fnmatchcase(text.casefold(), pattern.casefold())
 
 
 def _experts(row: Mapping[str, str]) -> tuple[int, int]:
@@ -252,7 +257,7 @@ def read(row: Mapping[str, str]) -> Reading:
     precision = PRECISIONS[recipe]
     if "gradient_bytes" in meanings["framework"]:
         precision = replace(precision, gradient_bytes=float(meanings["framework"]["gradient_bytes"]))
-    stack = _stack(meanings, accelerator.vendor)
+    stack = _stack(meanings, accelerator)
     try:
         chip = chip_of(accelerator)
         chip.peak(precision.linear)
@@ -261,6 +266,7 @@ def read(row: Mapping[str, str]) -> Reading:
         raise UnreadableRowError(error.problems[0].message) from None
     if count < 1:
         raise UnreadableRowError("the source does not state the accelerators")
+    balanced = {key: float(meanings["notes"][key]) for key in ("expert_imbalance",) if key in meanings["notes"]}
     job = TrainingJob(
         model=model,
         chip=chip,
@@ -269,11 +275,11 @@ def read(row: Mapping[str, str]) -> Reading:
         global_batch=max(1, round(batch)),
         sequence=int(sequence or ASSUMED_SEQUENCE),
         precision=precision,
-        constants=constants(stack=stack, chip=chip.name),
+        constants=constants(balanced, stack=stack, chip=chip.name),
     )
     return Reading(
         job=job,
-        pins=_pins(row, meanings, count, model),
+        pins=_pins(row, meanings, count, model, stack),
         stack=stack,
         stretch=float(meanings["includes_eval"].get("factor", "1")),
         split=split if row["accelerator"].startswith("Trainium") else 1,
@@ -308,8 +314,8 @@ def _with_cores(row: Mapping[str, str], meaning: Mapping[str, str]) -> Mapping[s
     return {"domain": str(domain * cores), **meaning, "split": str(cores)}
 
 
-def _stack(meanings: Mapping[str, Mapping[str, str]], vendor: str) -> str:
-    usual = default_stack(vendor)
+def _stack(meanings: Mapping[str, Mapping[str, str]], accelerator: Accelerator) -> str:
+    usual = default_stack(accelerator.vendor, accelerator.name)
     if usual in OWN_COMPILER:
         return usual
     return meanings["notes"].get("stack") or meanings["framework"].get("stack") or usual
@@ -389,6 +395,8 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
     experts, shared = _experts(row)
     if experts:
         architecture |= {"experts": experts, "shared_expert_ffn": shared * (integer("moe_ffn") or 0)}
+    if "mtp_modules" in meanings["notes"]:
+        architecture["mtp_modules"] = int(meanings["notes"]["mtp_modules"])
     for source in (meanings["attention"], meanings["model"]):
         architecture |= {key: int(value) for key, value in source.items() if key != "plain"}
     kept = {key: value for key, value in architecture.items() if value is not None}
@@ -399,15 +407,19 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
 
 
 def _pins(
-    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, model: Transformer
+    row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, model: Transformer, stack: str
 ) -> dict[str, int]:
     pins = {name: int(value) for column, name in _DEGREES.items() if (value := number(row, column))}
     sharding = meanings["zero_stage_or_fsdp"]
     pins["zero_stage"] = int(sharding["zero"])
     if "tensor_parallel" in sharding:
         pins.setdefault("tensor_parallel", int(sharding["tensor_parallel"]))
-    if "search" not in (meanings["notes"].get("virtual_stages"), meanings["framework"].get("virtual_stages")):
+    interleaved = meanings["notes"].get("virtual_stages") or meanings["framework"].get("virtual_stages")
+    if interleaved == "1" or stack in OWN_COMPILER:
         pins.setdefault("virtual_stages", 1)
+    if "schedule" in meanings["framework"] and pins.get("pipeline_parallel", 1) > 1:
+        pins["schedule"] = int(Schedule[meanings["framework"]["schedule"]])
+        pins["virtual_stages"] = 1
     if pins.setdefault("context_parallel", 1) > 1:
         pins["context_exchange"] = int(ContextExchange.RING)  # the default of the frameworks in the table
     silent = row["sequence_parallel"].strip() == ""
@@ -438,11 +450,10 @@ def _pins(
 
 
 def _pipeline_defaults(row: Mapping[str, str], framework: Mapping[str, str], pins: dict[str, int]) -> None:
-    """Apply what a framework does with a pipeline unless told otherwise: weights stay gathered between micro-batches,
-    and there are as many micro-batches as stages.
+    """Apply what frameworks do with a pipeline unless told otherwise: weights stay gathered and gradients are reduced
+    once, after the last micro-batch, whatever the sharding is called; torchtitan has as many micro-batches as stages.
     """
-    if pins["zero_stage"] == 3 and "pipeline_zero" in framework:
-        pins["zero_stage"] = int(framework["pipeline_zero"])
+    pins["zero_stage"] = min(pins["zero_stage"], 1)
     if framework.get("micro_batches") == "pipeline" and "micro_batch" not in pins:
         local = (number(row, "global_batch") or 0.0) / pins["data_parallel"]
         pins["micro_batch"] = max(1, int(local) // pins["pipeline_parallel"])

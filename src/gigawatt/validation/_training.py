@@ -21,13 +21,13 @@ from gigawatt.validation._statistics import one_constant, ranking, summarise
 # Shares of a stage's layers that a source which does not state its recompute may have recomputed.
 PARTIAL = (0.25, 0.5, 0.75)
 # It ran: a decision that is not stated may need a little more memory than there is by this memory model.
-MEMORY_TOLERANCE = 1.1
+MEMORY_TOLERANCE = 1.2
 # Groups that vary the strategy on the same hardware.
 SWEEPS = ("bloom-a100",)
-# Interleaving in uneven rounds and a full memory are the source's business: it ran.
+# Interleaving a few micro-batches and a full memory are the source's business: it ran.
 TOLERATED = {
     0,
-    REJECTIONS.index("interleaving needs micro-batches in multiples of the pipeline"),
+    REJECTIONS.index("interleaving needs at least as many micro-batches as stages"),
     REJECTIONS.index("does not fit in memory"),
 }
 
