@@ -7,6 +7,7 @@ import pytest
 
 from gigawatt.errors import InputError
 from gigawatt.validation import one_constant, summarise, validate_cases, validate_training
+from gigawatt.validation._network import scale_out_gbps
 from gigawatt.validation._rows import COLUMNS, meaning, texts
 
 
@@ -86,7 +87,25 @@ def test_every_text_of_the_table_is_explained():
             "sequence_parallel",
         ):
             assert (column, row[column].strip()) in known, (row["id"], column)
-        assert not row["interconnect"] or ("interconnect", row["interconnect"].strip()) in known, row["id"]
+        network, node = row["interconnect"].strip(), float(row["gpus_per_node"] or 8)
+        assert not network or ("interconnect", network) in known or scale_out_gbps(network, node), row["id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4x 100 Gb/s RoCE per node", 50.0),
+        ("NVLink/NVSwitch in node; 8x HDR InfiniBand 200 Gb/s per node; three-level fat-tree (Selene)", 200.0),
+        ("NVLINK Gen4 900 GB/s + NVSWITCH Gen3; 8x ConnectX-7 IB NDR 400Gb/s + 200Gb/s Ethernet NIC", 400.0),
+        ("4x HDR InfiniBand ConnectX-6 HCAs per node, 2 MQM8700 switches", 100.0),
+        ("NVLink 160 GB/s usable, InfiniBand 50 GB/s per GPU", 400.0),
+        ("NVSwitch 300 GB/s per GPU in node; 100 GB/s per server over 8 InfiniBand adapters", 100.0),
+        ("EFA 3200 Gb/s per node", 400.0),
+        ("NVLink in node; network not stated", None),
+    ],
+)
+def test_networks_are_read_as_sources_write_them(text, expected):
+    assert scale_out_gbps(text, 8.0) == expected
 
 
 def table(tmp_path, change=None, drop=None, cell=None):

@@ -132,7 +132,8 @@ def fabric_of(
         up_rate = _best(accelerator.scale_up_bytes_per_s)
         if up_rate is None:
             raise _unknown(accelerator, "scale_up", "450 GB/s")
-        torus = "torus" in accelerator.scale_up_link or "mesh" in accelerator.scale_up_link
+        link = accelerator.scale_up_link  # a mesh that links every pair works as a switch does
+        torus = "torus" in link or ("mesh" in link and "xGMI" not in link)
         key = "scale_up_efficiency.torus" if torus else _slowest_key(accelerator.name, facts)
         tiers.append(
             Tier(
@@ -142,7 +143,7 @@ def fabric_of(
                 kind="torus" if torus else "switch",
                 efficiency=fact(key),
                 latency_s=fact("torus_latency_s" if torus else "scale_up_latency_s"),
-                axes=3 if "3D" in accelerator.scale_up_link else 2 if torus else 1,
+                axes=3 if "3D" in link else 2 if torus else 1,
                 in_network_reduction=in_network_reduction and not torus,
             )
         )
@@ -150,7 +151,8 @@ def fabric_of(
         if out_rate is None:
             raise _unknown(accelerator, "scale_out", "400 Gb/s")
         share = fact("scale_out_efficiency")
-        slices = domain > 256  # pods of a large torus are joined by the data-centre network, not by a leaf-spine fabric
+        # pods of a large torus are joined by the data-centre network, not by a leaf-spine fabric
+        slices = domain >= 256 and bool(tiers) and tiers[0].kind == "torus"
         for name, size, latency_key, over in _clos_tiers(accelerator, domain, accelerators, slices, oversubscription):
             tiers.append(
                 Tier(
@@ -247,8 +249,24 @@ def _members(fabric: Fabric, size: Array, stride: Array) -> list[Array]:
     inside: list[Array] = []
     for index, tier in enumerate(fabric.tiers):
         last = index == len(fabric.tiers) - 1
-        inside.append(size if last else np.clip(np.floor(tier.domain / stride), 1.0, size))
+        fit = np.clip(np.floor(tier.domain / stride), 1.0, size)
+        inside.append(size if last else _even_parts(size, fit))
     return inside
+
+
+def _even_parts(size: Array, fit: Array) -> Array:
+    """Return the most ranks, at most `fit`, that every instance of a tier can hold alike: a divisor of `size` where it
+    does not fill one instance (jobs on racks of 72 use 64 of them).
+    """
+    uneven = np.asarray(size % fit != 0)
+    if not uneven.any():
+        return fit
+    size, fit = np.atleast_1d(size), np.array(fit, ndmin=1)
+    shape, uneven = uneven.shape, np.atleast_1d(uneven)
+    pairs, inverse = np.unique(np.stack([size[uneven], fit[uneven]]).astype(int), axis=1, return_inverse=True)
+    most = [next(part for part in range(most, 0, -1) if whole % part == 0) for whole, most in pairs.T.tolist()]
+    fit[uneven] = np.array(most, dtype=np.float64)[inverse.reshape(-1)]
+    return fit.reshape(shape)
 
 
 def _levels(fabric: Fabric, size: Array, stride: Array) -> list[tuple[Tier, Array, Array]]:
@@ -309,14 +327,18 @@ def _torus_gather(tier: Tier, ranks: Array, n: Array) -> Array:
 
 
 def _all_to_all(fabric: Fabric, n: Array, size: Array, stride: Array, far_share: Array) -> Array:
-    """Each rank sends n/p to every rank; the tiers work at the same time, so the slowest sets the pace."""
+    """Each rank sends n/p to every rank; scale-up and scale-out work at the same time, so the slower sets the pace.
+
+    What leaves an instance of the innermost tier goes through the same port, however many tiers it crosses.
+    """
     slowest, latency, before = np.zeros_like(n), np.zeros_like(n), np.ones_like(size)
     for level, (tier, inside) in enumerate(zip(fabric.tiers, _members(fabric, size, stride), strict=True)):
-        share = (inside - before) / size
-        moving = n * share * tier.beta * (far_share if level else 1.0)
-        if tier.kind == "torus":  # a byte crosses a quarter of each ring on average, both directions in use
-            axes, side = _torus_axes(tier, inside)
-            moving = moving * np.maximum(side / 4, 1.0) * tier.axes / axes
+        if tier.kind == "torus":  # a byte crosses a quarter of the ring of every axis on average, in both directions
+            _, side = _torus_axes(tier, inside)
+            moving = n * (inside / size) * (side / 4) * tier.axes * tier.beta
+        else:
+            leaving = (size - before) / size * far_share if level else (inside - before) / size
+            moving = n * np.where(inside > before, leaving, 0.0) * tier.beta
         slowest = np.maximum(slowest, moving)
         latency = np.where(inside > before, tier.latency_s * np.ceil(np.log2(np.maximum(size, 2.0))), latency)
         before = inside

@@ -162,8 +162,15 @@ def flop_per_token(model: Transformer, sequence: float, convention: FlopConventi
         - counted.head
         + (model.vocab * (1 + model.mtp_modules) + model.patch_width) * model.hidden
     )
+    return 2.0 * matrices + attention_flop_per_token(model, sequence, convention)
+
+
+def attention_flop_per_token(
+    model: Transformer, sequence: float, convention: FlopConvention = FlopConvention.CAUSAL
+) -> float:
+    """Return forward FLOPs per token of scores and their product with the values, all layers (docs/science.md 1.4)."""
     causal = model.causal and convention is FlopConvention.CAUSAL
-    attention = sum(
+    return sum(
         2.0
         * count
         * layer.attention.heads
@@ -171,7 +178,6 @@ def flop_per_token(model: Transformer, sequence: float, convention: FlopConventi
         * mean_context(sequence, layer.attention.window, causal)
         for layer, count in model.groups()
     )
-    return 2.0 * matrices + attention
 
 
 def training_flop_per_token(

@@ -27,11 +27,13 @@ class Constants:
     attention_forward: float
     attention_backward: float
     materialised_scores: float
+    unaligned_scores: float
     selective_products: float
     recompute_skips_last: float
     pipeline_scatter: float
     sustained: float
     sustained_narrow: float
+    block_scaled: float
     grouped_sustained: float
     routing: float
     quantise: float

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from gigawatt.hardware import Collective, collective_seconds
 from gigawatt.model import (
     FlopConvention,
+    Layer,
     Recompute,
+    attention_flop_per_token,
     flop_per_token,
     layer_parameters,
     mtp_parameters,
@@ -59,7 +61,8 @@ class StepColumns:
 
     `step_parts` sum to `step_s`, `memory_parts` to `memory_bytes` (of the stage that needs most; `memory_stage` is
     its index). `rejection` indexes REJECTIONS; 0 is a strategy that can run. Rejected strategies have their numbers
-    all the same. `mfu` and `hfu` count causal attention, against the dense peak of the format of the matrix products.
+    all the same. `mfu` and `hfu` count causal attention, against the
+    16-bit dense peak whatever the recipe.
     """
 
     step_s: Array
@@ -90,10 +93,6 @@ class Evaluator:
         self.layer_counts = np.bincount(self.layer_groups, minlength=len(self.table.groups)).astype(np.float64)
         self._stage_cache: dict[tuple[int, int], tuple[NDArray[np.int64], ...]] = {}
         self.model_flop = training_flop_per_token(job.model, job.sequence)
-        # the share of forward FLOPs that is in layers, which full recompute does again
-        self.layer_share = 1.0 - 2.0 * (
-            1 + job.model.mtp_modules
-        ) * job.model.vocab * job.model.hidden / flop_per_token(job.model, job.sequence)
         tiers = job.fabric.tiers
         wide = tiers[-1].kind == "wide_area"
         # data parallelism is what crosses sites, outermost; everything else stays inside one
@@ -229,7 +228,9 @@ class Evaluator:
         busy_stage = stage_seconds[rows, pace]
         pipelined = c.pipeline_parallel > 1
         if pipelined.any():
-            send = collective_seconds(job.fabric, "send", costs.message[at], 2, c.accelerators // c.pipeline_parallel)
+            send = collective_seconds(
+                job.fabric, "send", costs.message[at], 2, c.accelerators // (c.pipeline_parallel * self.sites)
+            )
             shown = 2 * send * c.virtual_stages * (1 - k.pipeline_send_overlap)
             result["pipeline sends"] = np.where(pipelined, shown, 0.0)
         forward = (layers * (costs.matmul_forward + costs.attention_forward + costs.vector_forward)[:, at]).sum(axis=0)
@@ -246,8 +247,10 @@ class Evaluator:
         micro = np.add.reduce(list(result.values()))
         exact = job.global_batch / (c.micro_batch * c.data_parallel)
         result = {name: part * exact for name, part in result.items()}
+        beside = (self.layer_counts[:, None] - layers).clip(0.0)  # layers of the other stages
         others = self.layer_counts @ per_layer + _both_ends(costs, at) + (micro - busy_stage) * c.pipeline_parallel
-        result["pipeline bubble"] = self._bubble(b, micro, np.maximum(others - micro, 0.0), micro - forward, layers)
+        others = np.maximum(others - micro, 0.0)
+        result["pipeline bubble"] = self._bubble(b, micro, others, micro - forward, (layers, beside), per_layer)
         result["batch remainder"] = micro * np.maximum(b.rounds - exact, 0.0)
         result["data-parallel communication"] = self._data_parallel(b, owned, forward, backward)
         result["optimizer"] = self._optimizer(b, owned)
@@ -260,17 +263,22 @@ class Evaluator:
             result["data loading"] = np.maximum(reading - np.add.reduce(list(result.values())), 0.0)
         return result
 
-    def _bubble(self, b: Block, micro: Array, others: Array, backward: Array, layers: Array) -> Array:
+    def _bubble(
+        self, b: Block, micro: Array, others: Array, backward: Array, layers: tuple[Array, Array], per_layer: Array
+    ) -> Array:
         """Return the seconds that the pace-setting stage waits: for one micro-batch through all other stages, over the
-        chunks (docs/science.md 5).
+        chunks (docs/science.md 5). `layers` (G, C) are those of that stage and of all the others.
+
+        Zero bubble fills a gap with two weight passes of the stage that waits, as far as the gap is that long.
         """
         c = b.columns
         p = c.pipeline_parallel
         plain = others / c.virtual_stages
         if not c.schedule.any():
             return np.asarray(plain)
-        weight = (layers * b.costs.weight_gradient[:, b.at]).sum(axis=0)
-        zero = np.maximum(others - (p - 1) * 2 * weight, 0.0)
+        each = b.costs.weight_gradient[:, b.at]
+        weight = (layers[0] * each).sum(axis=0)
+        zero = np.maximum(others - (layers[1] * np.minimum(2.0 * each, per_layer)).sum(axis=0), 0.0)
         dual = np.maximum(p / 2 - 1, 0) * np.maximum(micro + backward - 3 * weight, 0.0)
         return np.asarray(np.choose(c.schedule, [plain, zero, dual]))
 
@@ -306,38 +314,41 @@ class Evaluator:
             return seconds
 
         shards = b.dense_shards, b.expert_shards
+        local = b.dense_ranks / self.sites, np.maximum(b.expert_ranks / self.sites, 1.0)
         gather = exchange("all_gather", (owned[0] * 2.0, owned[1] * 2.0), shards, np.ones(()))
         bytes_each = job.precision.gradient_bytes
         scatter = gather * (bytes_each / 2.0)
-        outer = np.zeros(())
+        outer, across = np.zeros(()), np.zeros(())
         parts = owned[0] * bytes_each / b.dense_shards, owned[1] * bytes_each / b.expert_shards
         if c.shard_ranks.any():
-            near = np.ceil(b.dense_ranks / b.dense_shards / self.sites), b.expert_ranks / b.expert_shards / self.sites
-            outer = exchange("all_reduce", parts, (near[0], np.maximum(near[1], 1.0)), b.dense_shards)
+            near = np.ceil(local[0] / b.dense_shards), np.maximum(local[1] / b.expert_shards, 1.0)
+            outer = exchange("all_reduce", parts, near, b.dense_shards)
         if self.sites > 1:
-            held = parts[0] + parts[1]
-            outer = outer + collective_seconds(job.fabric, "all_reduce", held, self.sites, self.site)
+            across = collective_seconds(job.fabric, "all_reduce", parts[0] + parts[1], self.sites, self.site)
+            outer = outer + across
 
-        # interleaved chunks finish (and start) one after the other, over the passes of as many micro-batches as stages
-        window = np.where(c.virtual_stages > 1, c.pipeline_parallel * (c.virtual_stages - 1) / c.virtual_stages, 1.0)
-        window = k.data_parallel_overlap * np.maximum(window, 1.0)
+        # what is exchanged once per step: interleaved chunks finish (and start) one after the other, over the passes of
+        # as many micro-batches as stages
+        once = np.where(c.virtual_stages > 1, c.pipeline_parallel * (c.virtual_stages - 1) / c.virtual_stages, 1.0)
+        once = np.clip(once, 1.0, rounds)
 
-        def shown(traffic: Array, behind: Array) -> Array:
-            hidden = np.minimum(traffic, window * behind)
+        def shown(traffic: Array, behind: Array, passes: Array | float = 1.0) -> Array:
+            hidden = np.minimum(traffic, k.data_parallel_overlap * passes * behind)
             return traffic - (1.0 - k.overlap_contention) * hidden
 
-        gathered = shown(gather, forward)
         stage = np.clip(c.zero_stage, 0, 3)
         result = np.zeros(len(c))
         for present in set(stage.tolist()) if len(c) == 1 else np.unique(stage).tolist():
             if present == 0:
-                exposed = shown(2 * scatter, backward)
+                whole = owned[0] * bytes_each, owned[1] * bytes_each
+                reduced = exchange("all_reduce", whole, local, np.ones(())) + across
+                exposed = shown(reduced, backward, once)
             elif present == 1:
-                exposed = shown(scatter + outer, backward) + gathered
+                exposed = shown(scatter + outer, backward, once) + shown(gather, forward, once)
             elif present == 2:
-                exposed = rounds * shown(scatter, backward) + shown(outer, backward) + gathered
+                exposed = rounds * shown(scatter, backward) + shown(outer, backward) + shown(gather, forward, once)
             else:
-                exposed = rounds * (gathered + shown(gather + scatter, backward)) + shown(outer, backward)
+                exposed = rounds * (shown(gather, forward) + shown(gather + scatter, backward)) + shown(outer, backward)
             result = np.where(stage == present, exposed, result)
         return result
 
@@ -381,10 +392,8 @@ class Evaluator:
         rejection = np.where((rejection == 0) & (held > job.chip.memory_bytes), OUT_OF_MEMORY, rejection)
         parts = self.step(b)
         step = np.add.reduce(list(parts.values()))
-        mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * job.chip.peak(job.precision.linear))
-        again = np.where(c.recompute == Recompute.FULL, b.recomputed * (self.layer_share / 3.0), 0.0)
-        layers = b.stages.layers.max(axis=1)
-        traffic = (b.costs.network_bytes[:, b.at].T * layers).sum(axis=1) * b.rounds
+        mfu = job.tokens_per_step * self.model_flop / (step * c.accelerators * _reference_peak(job))
+        again = self._repeated(b) / self.model_flop
         return StepColumns(
             step_s=np.asarray(step),
             step_parts=parts,
@@ -396,8 +405,50 @@ class Evaluator:
             tokens_per_s=np.asarray(job.tokens_per_step / step),
             mfu=np.asarray(mfu),
             hfu=np.asarray(mfu * (1.0 + again)),
-            network_bytes=np.asarray(traffic + 2 * job.precision.gradient_bytes * b.dense.max(axis=1)),
+            network_bytes=self._network_bytes(b),
         )
+
+    def _repeated(self, b: Block) -> Array:
+        """Return FLOPs per token that recompute does again, (C,)."""
+        job, c, k = self.job, b.columns, self.job.constants
+        head = 2.0 * (1 + job.model.mtp_modules) * job.model.vocab * job.model.hidden
+        layers = flop_per_token(job.model, job.sequence, FlopConvention.CAUSAL) - head
+        last = sum(2.0 * _last_product(layer, job.model.hidden) * count for layer, count in job.model.groups())
+        full = b.recomputed * (layers - k.recompute_skips_last * last)
+        attention = attention_flop_per_token(job.model, job.sequence, FlopConvention.CAUSAL)
+        some = k.selective_products * (layers - attention) + (attention if k.materialised_scores > 0.5 else 0.0)
+        none = np.zeros(len(c))
+        return np.select([c.recompute == Recompute.FULL, c.recompute == Recompute.SELECTIVE], [full, none + some], none)
+
+    def _network_bytes(self, b: Block) -> Array:
+        """Return the most bytes that one rank of any stage sends in a step, (C,): exchanges of its layers, stage
+        sends, gradients and weights (docs/science.md 4.1-4.7).
+        """
+        job, c, rounds = self.job, b.columns, b.rounds[:, None]
+        layers = np.einsum("ckg,gc->ck", b.stages.layers, b.costs.network_bytes[:, b.at])
+        sends = np.where(c.pipeline_parallel > 1, 2.0 * c.virtual_stages, 0.0) * b.costs.message[b.at]
+        sent = rounds * (layers + sends[:, None])
+        g, zero = job.precision.gradient_bytes, c.zero_stage[:, None]
+        for held, shards, ranks in (
+            (b.dense, b.dense_shards, b.dense_ranks),
+            (b.experts, b.expert_shards, b.expert_ranks),
+        ):
+            part = held * ((shards - 1.0) / shards)[:, None]
+            groups = (ranks / shards)[:, None]
+            outer = 2.0 * np.maximum(1.0 - 1.0 / groups, 0.0) * held * g / shards[:, None]
+            plain = 2.0 * g * held * ((ranks - 1.0) / ranks)[:, None]
+            once, often = part * (g + 2.0) + outer, part * g * rounds + part * 2.0 + outer
+            sent = sent + np.select(
+                [zero == 0, zero == 1, zero == 2], [plain, once, often], part * rounds * (g + 4.0) + outer
+            )
+        return np.asarray(np.where(b.stages.exists, sent, 0.0).max(axis=1))
+
+
+def _last_product(layer: Layer, hidden: int) -> float:
+    """Return the parameters of the last product of a layer, those that one token uses."""
+    dense = layer.feed_forward.width if layer.feed_forward else 0
+    routed = layer.experts.active * layer.experts.width + layer.experts.shared_width if layer.experts else 0
+    return float(hidden * (dense + routed))
 
 
 def _both_ends(costs: LayerCosts, at: NDArray[np.int64]) -> Array:

@@ -43,9 +43,8 @@ CHEAP = (
 SCORES = ("attention.core", "attention.scores")
 ROUTING = ("experts.dispatch", "experts.combine")
 PASSES: tuple[Phase, ...] = ("forward", "backward")
-# Batched products of a head width that is no multiple of this leave the matrix units: a sixteenth of their rate
-# (bigscience-workshop tr11 tuning: 108 wide heads lose 30 % of the whole step against 112 and 144).
-ALIGNED, UNALIGNED = 8, 16.0
+# Batched products of a head width that is no multiple of this leave the matrix units (cuBLAS: 16-byte alignment).
+ALIGNED = 8
 # Host and accelerator overlap except near equality: a soft maximum of their times.
 SHARP = 4.0
 NARROW = ("fp8", "fp4", "int8")
@@ -170,10 +169,12 @@ class LayerTable:
         elif family == "attention":
             rate = k.attention_forward * (k.attention_backward if phase == "backward" else 1.0)
             if k.materialised_scores > 0.5 and float(operation.depth) % ALIGNED:
-                rate /= UNALIGNED
+                rate /= k.unaligned_scores
             flop = flop / rate
         else:
             slower = 1.0 / (k.sustained_narrow if operation.dtype in NARROW else k.sustained)
+            if self.job.precision.block_scaled and operation.dtype in NARROW:
+                slower = slower / k.block_scaled
             if family == "grouped_matmul":
                 narrowest = np.minimum(np.minimum(operation.columns, operation.depth), operation.rows)
                 slower = slower * (1.0 + k.expert_width_half / narrowest) * k.expert_imbalance / k.grouped_sustained
@@ -278,7 +279,8 @@ class LayerTable:
         e = DTYPE_BYTES[job.precision.vector]
         buffer = tokens * job.model.hidden * e
         reductions = 1.0 + (1.0 if layer.feed_forward or (layer.experts and layer.experts.shared_width) else 0.0)
-        hidden = np.where(columns.tensor_overlap > 0, k.tensor_overlap_gain, k.tensor_parallel_overlap)
+        gain = max(k.tensor_overlap_gain, k.tensor_parallel_overlap)
+        hidden = np.where(columns.tensor_overlap > 0, gain, k.tensor_parallel_overlap)
         tensor = reductions * collective_seconds(job.fabric, "all_reduce", buffer, t, 1) * (1.0 - hidden)
         sent = reductions * 2 * (t - 1) / t * buffer
         context, exchanged = self._context(layer, columns, shard, costs)
@@ -300,14 +302,14 @@ class LayerTable:
             "tensor_forward": tensor,
             **context,
             "expert_forward": expert,
-            "network_bytes": 2 * (sent + exchanged),
+            "network_bytes": 2 * sent + exchanged,
         }
 
     def _context(
         self, layer: Layer, columns: Columns, shard: Sharding, costs: dict[str, Array]
     ) -> tuple[dict[str, Array], Array]:
-        """Return exposed seconds of the context exchange per pass, and the bytes that one rank sends in a forward
-        pass (docs/science.md 4.5; Ulysses: arXiv 2309.14509).
+        """Return exposed seconds of the context exchange per pass, and the bytes that one rank sends in both passes
+        (docs/science.md 4.5; Ulysses: arXiv 2309.14509).
         """
         job, k, t, c = self.job, self.job.constants, shard.tensor_parallel, shard.context_parallel
         e, attention = DTYPE_BYTES[job.precision.vector], layer.attention
@@ -326,7 +328,7 @@ class LayerTable:
         for phase, rounds in (("forward", 1.0), ("backward", 2.0)):
             exchange = np.where(ulysses, swap, rounds * gather)
             exposed[f"context_{phase}"] = np.maximum(0.0, exchange - hidden * costs[f"attention_{phase}"])
-        return exposed, np.where(ulysses, swapped, keys) * (c - 1) / c
+        return exposed, np.where(ulysses, 2.0 * swapped, 3.0 * keys) * (c - 1) / c
 
 
 def _distinct_shares(job: TrainingJob, shard: Sharding, active: int) -> tuple[Array, Array]:

@@ -107,7 +107,9 @@ def _parts(b: Block) -> dict[str, Array]:
     optimizer = state(job.optimizer.state_bytes, 1)
     parts = {
         "weights": state(recipe.weight_bytes, 3) * copies,
-        "gradients": state(recipe.gradient_bytes, 2) + job.constants.gradient_copy_bytes * whole + _largest_copy(b),
+        "gradients": state(recipe.gradient_bytes, 2) * copies
+        + job.constants.gradient_copy_bytes * whole * copies
+        + _largest_copy(b),
         "optimizer": np.where(c.offload_optimizer[:, None] > 0, 0.0, optimizer),
         "activations": activations,
         "expert buffers": buffers,

@@ -283,7 +283,7 @@ def _outputs(
         formula=" + ".join(held_symbols),
         inputs=held_symbols,
     )
-    peak_path = f"accelerator.{job.chip.name}.flop_per_s.{job.precision.linear}"
+    peak_path = f"accelerator.{job.chip.name}.flop_per_s.{'bf16' if 'bf16' in job.chip.flop_per_s else 'fp16'}"
     used = int(columns.accelerators[0])
     outputs |= {
         "training.tokens_per_step": Output(

@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 # Errors up to about this count squared, larger ones linearly: software releases alone differ by more.
 ROBUST = 0.05
 DIFFERENCE = 0.02
+# Weight of a row whose source does not state the parallel degrees: the best ones stand in, better than what ran.
+UNSTATED = 0.5
 # Rounds after which decisions that the sources leave open are chosen anew.
 RECHOOSE = (1, 3)
 
@@ -56,6 +58,8 @@ class Fit:
             used = tuple(i for i, p in enumerate(self.free) if p.holds_for(reading.stack, chip))
             self.rows.append(_Row(row, reading, columns, used))
         self.groups = np.array([item.row["group"] for item in self.rows])
+        stated = [{"tensor_parallel", "pipeline_parallel"} <= item.reading.pins.keys() for item in self.rows]
+        self.weights = np.where(stated, 1.0, UNSTATED)
         self.start = np.array([p.point(p.prior) for p in self.free])
 
     def rechoose(self, x: Array) -> None:
@@ -102,15 +106,24 @@ def _with(constants: Constants, values: Mapping[str, float]) -> Constants:
 
 
 def solve_linear(
-    base: Array, slope: Array, x: Array, start: Array, sigma: Array, rows: NDArray[np.bool_], reach: float = 0.5
+    base: Array,
+    slope: Array,
+    x: Array,
+    start: Array,
+    sigma: Array,
+    weights: Array,
+    reach: float = 0.5,
 ) -> Array:
-    """Return the best point of the linear model of the residuals around x, at most `reach` away in any constant."""
+    """Return the best point of the linear model of the residuals around x, at most `reach` away in any constant.
+
+    `weights` multiply the residuals (0 leaves a row out).
+    """
     from scipy.optimize import least_squares
 
     prior = ROBUST / sigma
 
     def objective(dx: Array) -> Array:
-        return np.concatenate([base[rows] + slope[rows] @ dx, prior * (x + dx - start)])
+        return np.concatenate([weights * (base + slope @ dx), prior * (x + dx - start)])
 
     found = least_squares(
         objective, np.zeros_like(x), bounds=(-reach, reach), loss="soft_l1", f_scale=ROBUST, max_nfev=200
@@ -128,18 +141,17 @@ def fit_training(data: Path | None = None, rounds: int = 6, report: Callable[[st
     sigma = np.array([p.sigma for p in fit.free])
     x = fit.start.copy()
     fit.rechoose(x)
-    everyone = np.ones(len(fit.rows), dtype=bool)
     for turn in range(rounds):
         base, slope = fit.jacobian(x)
         report(f"round {turn + 1}: median absolute error {np.median(np.abs(np.expm1(base))):.1%}")
-        x = x + solve_linear(base, slope, x, fit.start, sigma, everyone)
+        x = x + solve_linear(base, slope, x, fit.start, sigma, fit.weights)
         if turn in RECHOOSE:
             fit.rechoose(x)
     base, slope = fit.jacobian(x)
     left_out = np.zeros(len(fit.rows))
     for group in dict.fromkeys(fit.groups):
         inside = fit.groups == group
-        without = x + solve_linear(base, slope, x, fit.start, sigma, ~inside, reach=3.0)
+        without = x + solve_linear(base, slope, x, fit.start, sigma, np.where(inside, 0.0, fit.weights), reach=3.0)
         for index in np.flatnonzero(inside):
             left_out[index] = fit.residual(int(index), without)
     spread = _spread(base, slope, sigma)

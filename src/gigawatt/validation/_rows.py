@@ -29,6 +29,7 @@ from gigawatt.evidence import Sourced
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, Transformer, transformer_of
 from gigawatt.training import ContextExchange, Schedule, TrainingJob, constants, default_stack
+from gigawatt.validation._network import scale_out_gbps
 
 COLUMNS = (
     "id",
@@ -173,6 +174,10 @@ def meaning(row: Mapping[str, str], column: str, unknown: list[str] | None = Non
     if column in SILENT:  # a note says several things, the first pattern first
         said = [fields for (where, pattern), fields in texts().items() if where == column and _fits(text, pattern)]
         return {key: value for fields in reversed(said) for key, value in fields.items()}
+    if column == "interconnect":
+        rate = scale_out_gbps(text, number(row, "gpus_per_node"))
+        if rate is not None:
+            return {"rate_gbps": f"{rate:g}"}
     fallback = texts().get((column, ""), {})
     for (where, pattern), fields in texts().items():
         if where == column and _fits(text, pattern):
@@ -196,7 +201,7 @@ def _experts(row: Mapping[str, str]) -> tuple[int, int]:
     text = row["experts"].strip()
     if not text:
         return 0, 0
-    found = re.fullmatch(r"(\d+)(?:\s*\+\s*(\d+)\s*shared)?", text)
+    found = re.fullmatch(r"(\d+)(?:\s*\+\s*(\d+)\s*shared)?(?:\s*\(.*\))?", text)
     if found is None:
         raise UnreadableRowError(f"experts text {text!r} is neither '256' nor '256+1 shared'")
     return int(found[1]), int(found[2] or 0)
@@ -332,10 +337,14 @@ def _sharding_degrees(text: str) -> dict[str, str]:
 def _accelerator(meaning: Mapping[str, str], network: Mapping[str, str]) -> Accelerator:
     accelerator = load_catalog().accelerator(meaning["name"])
     changes = {
-        key: value for key, value in {**network, **meaning}.items() if key not in ("name", "split", "domain", "slices")
+        key: value
+        for key, value in {**network, **meaning}.items()
+        if key not in ("name", "split", "domain", "slices", "rate_gbps")
     }
     if "scale_out" in network:
         changes["scale_out"] = network["scale_out"]
+    if "rate_gbps" in network:  # of a rank of the row, of which `split` make up the accelerator of the catalogue
+        changes["scale_out"] = f"{float(network['rate_gbps']) * int(meaning.get('split', '1'))} Gb/s"
     if changes:
         accelerator = accelerator_from_spec(changes, "texts.csv", "accelerator", accelerator)
     share = int(meaning.get("split", "1"))
@@ -409,14 +418,18 @@ def _model(row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], as
 def _pins(
     row: Mapping[str, str], meanings: Mapping[str, Mapping[str, str]], ranks: int, model: Transformer, stack: str
 ) -> dict[str, int]:
-    pins = {name: int(value) for column, name in _DEGREES.items() if (value := number(row, column))}
+    stated = {name: value for column, name in _DEGREES.items() if (value := number(row, column))}
+    share = stated.get("micro_batch", 1.0)
+    if share < 1.0:  # part of a sequence per rank: its tokens are split over so many ranks
+        stated |= {"micro_batch": 1.0, "context_parallel": stated.get("context_parallel", 1.0 / share)}
+    pins = {name: round(value) for name, value in stated.items()}
     sharding = meanings["zero_stage_or_fsdp"]
     pins["zero_stage"] = int(sharding["zero"])
     if "tensor_parallel" in sharding:
         pins.setdefault("tensor_parallel", int(sharding["tensor_parallel"]))
     interleaved = meanings["notes"].get("virtual_stages") or meanings["framework"].get("virtual_stages")
-    if interleaved == "1" or stack in OWN_COMPILER:
-        pins.setdefault("virtual_stages", 1)
+    if interleaved or stack in OWN_COMPILER:
+        pins.setdefault("virtual_stages", int(interleaved or 1))
     if "schedule" in meanings["framework"] and pins.get("pipeline_parallel", 1) > 1:
         pins["schedule"] = int(Schedule[meanings["framework"]["schedule"]])
         pins["virtual_stages"] = 1
@@ -429,7 +442,10 @@ def _pins(
     pins["tensor_overlap"] = int(meanings["notes"].get("tensor_overlap", "0"))
     if model.experts is None:
         pins["expert_parallel"] = 1
-    mode = meanings["recompute"]["mode"]
+    silent = row["recompute"].strip() == ""
+    mode = (meanings["framework"].get("recompute") if silent else None) or meanings["recompute"]["mode"]
+    if "expert_parallel" in meanings["framework"]:
+        pins.setdefault("expert_parallel", int(meanings["framework"]["expert_parallel"]))
     if mode != "search":
         pins["recompute"] = ("none", "selective", "full").index(mode)
     if pins["zero_stage"] == 3:

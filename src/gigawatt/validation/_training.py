@@ -111,40 +111,36 @@ def choose(reading: Reading) -> tuple[Columns, str]:
         per_stage = max(1, len(job.model.layers) // pins.get("pipeline_parallel", 1))
         partial = sorted({max(1, round(per_stage * share)) for share in PARTIAL})
         space = replace(space, recompute_layers=(0, *(n for n in partial if n < per_stage)))
-    best: tuple[float, Columns] | None = None
-    full: tuple[float, Columns] | None = None
-    seen: dict[int, int] = {}
     evaluator = Evaluator(job)
-    for block in strategies(job, space, pins):
-        exact = (
-            np.asarray(block.accelerators) == job.accelerators
-            if "data_parallel" not in pins
-            else np.ones(len(block), dtype=bool)
-        )
-        block = block.take(exact) if exact.any() else block
-        rules = evaluator.rejections(block)
-        for code in np.unique(rules):
-            seen[int(code)] = seen.get(int(code), 0) + int((rules == code).sum())
-        possible = block.take(np.isin(rules, list(TOLERATED)))
-        if not len(possible):
-            continue
+    possible, seen = _possible(evaluator, space, pins)
+    if possible is not None:
         step = evaluator.evaluate(possible)
-        fits = step.memory_bytes <= MEMORY_TOLERANCE * job.chip.memory_bytes
-        if fits.any():
-            row = int(np.where(fits, step.step_s, np.inf).argmin())
-            if best is None or step.step_s[row] < best[0]:
-                best = float(step.step_s[row]), possible.take(slice(row, row + 1))
-        row = int(step.memory_bytes.argmin())
-        if full is None or step.memory_bytes[row] < full[0]:
-            full = float(step.memory_bytes[row]), possible.take(slice(row, row + 1))
-    if best is not None:
-        return best[1], ""
-    if full is not None:
-        return full[1], f"by this memory model it needs {full[0] / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB"
+        room = MEMORY_TOLERANCE * max(job.chip.memory_bytes, float(step.memory_bytes.min()))
+        row = int(np.where(step.memory_bytes <= room, step.step_s, np.inf).argmin())
+        needs = float(step.memory_bytes[row])
+        chosen = possible.take(slice(row, row + 1))
+        if needs <= MEMORY_TOLERANCE * job.chip.memory_bytes:
+            return chosen, ""
+        return chosen, f"by this memory model it needs {needs / 1e9:.0f} of {job.chip.memory_bytes / 1e9:.0f} GB"
     worst = max(seen, key=lambda code: seen[code]) if seen else 0
     raise UnreadableRowError(
         f"the stated strategy {_words(reading.pins)} breaks a rule of this model: {REJECTIONS[worst]}"
     )
+
+
+def _possible(evaluator: Evaluator, space: Space, pins: Mapping[str, int]) -> tuple[Columns | None, dict[int, int]]:
+    """Return the strategies that break no rule (all accelerators in use where some can be) and counts by broken rule."""
+    job, seen, kept = evaluator.job, dict[int, int](), list[Columns]()
+    for block in strategies(job, space, pins):
+        if "data_parallel" not in pins:
+            exact = np.asarray(block.accelerators) == job.accelerators
+            block = block.take(exact) if exact.any() else block
+        rules = evaluator.rejections(block)
+        for code in np.unique(rules):
+            seen[int(code)] = seen.get(int(code), 0) + int((rules == code).sum())
+        kept.append(block.take(np.isin(rules, list(TOLERATED))))
+    found = Columns.concatenate(kept) if kept else None
+    return (found if found is not None and len(found) else None), seen
 
 
 def _expert_degrees(experts: Any, pins: Mapping[str, int]) -> tuple[int, ...]:
