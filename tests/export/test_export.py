@@ -217,11 +217,55 @@ def test_megatron_arguments_say_the_strategy() -> None:
     assert "--recompute-method" not in given_
 
 
-def test_megatron_full_recompute_of_some_layers_is_block() -> None:
-    some = arguments(export_strategy("megatron-lm", request(strategy={"recompute": "full", "recompute_layers": 3})))
+def test_megatron_full_recompute_counts_layers_in_each_virtual_stage() -> None:
+    recomputed = {"recompute": "full", "recompute_layers": 3}
+    whole = request(strategy={**recomputed, "virtual_stages": 1})
+    parts = request(strategy={**recomputed, "virtual_stages": 2})
     every = arguments(export_strategy("megatron-lm", request(strategy={"recompute": "full"})))
+    some = arguments(export_strategy("megatron-lm", whole))
+    rounded = arguments(export_strategy("megatron-lm", parts))
     assert (some["--recompute-method"], some["--recompute-num-layers"]) == (["block"], ["3"])
+    assert rounded["--recompute-num-layers"] == ["2"]
+    assert "recompute_layers" in limited("megatron-lm", parts)
+    assert "recompute_layers" not in limited("megatron-lm", whole)
     assert (every["--recompute-method"], every["--recompute-num-layers"]) == (["uniform"], ["1"])
+
+
+@pytest.mark.parametrize(
+    ("batch", "virtual", "size"), [(128, "5", None), (96, "5", "6"), (80, "5", "5"), (48, None, None)]
+)
+def test_megatron_interleaves_whole_rounds_of_micro_batches(batch: int, virtual: str | None, size: str | None) -> None:
+    """Worked: 4 stages take 6 micro-batches as one round of 6 and 5 as one of 5; 3 are too few to interleave."""
+    asked = request(global_batch=batch)
+    given_ = arguments(export_strategy("megatron-lm", asked))
+    assert given_.get("--num-virtual-stages-per-pipeline-rank") == ([virtual] if virtual else None)
+    assert given_.get("--microbatch-group-size-per-virtual-pipeline-stage") == ([size] if size else None)
+    assert ("virtual_stages" in limited("megatron-lm", asked)) == (virtual is None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "variables"),
+    [
+        ({}, ["CUDA_DEVICE_MAX_CONNECTIONS=1"]),
+        ({"tensor_parallel": 1}, []),
+        ({"tensor_parallel": 1, "context_parallel": 2}, ["CUDA_DEVICE_MAX_CONNECTIONS=1"]),
+        ({"zero_stage": 3}, ["CUDA_DEVICE_MAX_CONNECTIONS=8"]),
+        ({"tensor_parallel": 1, "offload_activations": 1}, ["NVTE_CPU_OFFLOAD_V1=1"]),
+    ],
+)
+def test_megatron_files_state_the_environment(strategy: dict[str, int], variables: list[str]) -> None:
+    script = export_strategy("megatron-lm", request(strategy=strategy)).splitlines()
+    notes = export_strategy("megatron-bridge", request(strategy=strategy)).splitlines()
+    assert [line.removeprefix("export ") for line in script if line.startswith("export ")] == variables
+    mark = "# in the environment: "
+    assert [line.removeprefix(mark) for line in notes if line.startswith(mark)] == variables
+
+
+def test_megatron_muon_takes_no_fp16() -> None:
+    asked = request(optimizer="muon", precision="fp16")
+    assert "--bf16" in arguments(export_strategy("megatron-lm", asked))
+    assert yaml.safe_load(export_strategy("megatron-bridge", asked))["mixed_precision"] == "bf16_mixed"
+    assert "precision" in limited("megatron-lm", asked)
 
 
 def test_megatron_layers_that_do_not_divide_have_a_layout() -> None:
@@ -259,6 +303,8 @@ def test_bridge_overrides_take_back_what_a_recipe_may_have_set() -> None:
     assert found["model.sequence_parallel"] is True
     assert found["model.recompute_granularity"] == "selective"
     assert found["model.recompute_method"] is None
+    assert found["model.microbatch_group_size_per_vp_stage"] is None
+    assert found["model.seq_length"] == found["dataset.seq_length"] == 8192
     assert found["ddp.use_distributed_optimizer"] is True
     assert found["ddp.use_megatron_fsdp"] is False
     assert found["train.global_batch_size"] == 1024
