@@ -352,8 +352,33 @@ def test_maxtext_mesh_holds_every_accelerator_and_the_batch(asked: ExportRequest
     world = prod(asked.strategy[f"{name}_parallel"] for name in ("tensor", "pipeline", "context", "data"))
     assert prod(mesh) == world
     assert prod(size for name, size in found.items() if name.startswith("ici_")) <= 8
-    batch = found["per_device_batch_size"] * world * found["gradient_accumulation_steps"]
-    assert batch == pytest.approx(asked.global_batch) or "global_batch" in limited("maxtext", asked)
+    # MaxText cuts the fraction off before it accumulates.
+    once = int(found["per_device_batch_size"] * world)
+    batch = once * found["gradient_accumulation_steps"]
+    assert batch == asked.global_batch or "global_batch" in limited("maxtext", asked)
+    stages = asked.strategy["pipeline_parallel"]
+    if stages > 1:
+        assert found["num_pipeline_microbatches"] % stages == once % found["num_pipeline_microbatches"] == 0
+        assert (
+            found["num_layers_per_pipeline_stage"] * found["num_pipeline_repeats"] * stages
+            == (found["pipeline_parallel_layers"])
+        )
+        assert found["pipeline_parallel_layers"] <= len(asked.model.layers) - found.get("first_num_dense_layers", 0)
+    assert found["quantization"].startswith("te_") or found["te_comm_gemm_overlap"] == "disabled"
+    assert found["quantization"] != "te_fp8_delayedscaling" or found["gradient_accumulation_steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "batches", "name"),
+    [(1024, 64, None), (192, 4, "micro_batch"), (80, 4, "global_batch"), (48, 4, "global_batch")],
+)
+def test_maxtext_fills_its_pipeline(batch: int, batches: int, name: str | None) -> None:
+    """Worked with 4 stages and 16 ranks: 3 micro-batches of 4 become 4 of 3; 5 of 1 become 4, and so do 3 of 1."""
+    strategy = {"virtual_stages": 1, **({"micro_batch": 4} if name == "micro_batch" else {})}
+    asked = request(global_batch=batch, strategy=strategy)
+    found = yaml.safe_load(export_strategy("maxtext", asked))
+    assert found["num_pipeline_microbatches"] == batches
+    assert {"micro_batch", "global_batch"} & limited("maxtext", asked) == ({name} if name else set())
 
 
 def test_maxtext_says_what_it_cannot() -> None:
