@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -24,7 +25,7 @@ from gigawatt.export import (
 )
 from gigawatt.model import Attention, Experts, FeedForward, Layer, Transformer
 
-READABLE = ("megatron-lm", "torchtitan")
+READABLE = ("megatron-lm", "torchtitan", "torchtitan-toml")
 
 
 def dense(layers: int = 80, hidden: int = 8192, heads: int = 64) -> Transformer:
@@ -152,7 +153,7 @@ def test_what_is_exported_reads_back_but_for_what_is_declared(framework: str, as
     limits = limited(framework, asked)
     found = read_strategy(export_strategy(framework, asked), "job")
     expected = {**FULL, **asked.strategy}
-    assert found.framework == framework
+    assert found.framework == framework.removesuffix("-toml")
     assert set(found.strategy) == set(FULL)
     assert {name for name in FULL if found.strategy[name] != expected[name]} <= limits
     degrees = ("tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel")
@@ -183,8 +184,26 @@ def test_documented_options_cite_repository_and_version(framework: str) -> None:
 def option_names(framework: str, text: str) -> set[str]:
     if framework == "megatron-lm":
         return {word for word in shlex.split(text, comments=True) if word.startswith("--")}
-    tree = tomllib.loads(text) if framework == "torchtitan" else yaml.safe_load(text)
+    if framework == "torchtitan":
+        return set(configuration(text))
+    tree = tomllib.loads(text) if framework == "torchtitan-toml" else yaml.safe_load(text)
     return set(flat(tree))
+
+
+def configuration(text: str) -> dict[str, Any]:
+    """The options of a torchtitan module: values of the sections' arguments, the source text of the others."""
+    module = ast.parse(text)
+    call = next(node.value for node in ast.walk(module) if isinstance(node, ast.Return))
+    assert isinstance(call, ast.Call)
+    found: dict[str, Any] = {}
+    for keyword in call.keywords:
+        value, name = keyword.value, str(keyword.arg)
+        if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Config") and name != "loss":
+            inner = {f"{name}.{item.arg}": ast.literal_eval(item.value) for item in value.keywords}
+            found |= inner or {name: ast.unparse(value)}
+        else:
+            found[name] = ast.unparse(value)
+    return found
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -311,20 +330,20 @@ def test_bridge_overrides_take_back_what_a_recipe_may_have_set() -> None:
     assert found["mixed_precision"] == "bf16_with_mxfp8_mixed"
 
 
-def test_torchtitan_shards_within_groups_and_names_the_flavor() -> None:
+def test_torchtitan_toml_shards_within_groups_and_names_the_flavor() -> None:
     asked = request(strategy={"zero_stage": 3, "shard_ranks": 8, "pipeline_parallel": 1, "virtual_stages": 1})
-    found = flat(tomllib.loads(export_strategy("torchtitan", asked)))
+    found = flat(tomllib.loads(export_strategy("torchtitan-toml", asked)))
     assert (found["model.name"], found["model.flavor"]) == ("llama3", "70B")
     assert found["parallelism.data_parallel_replicate_degree"] == 2
     assert found["parallelism.data_parallel_shard_degree"] == 8
     assert found["parallelism.fsdp_reshard_after_forward"] == "always"
     assert found["training.local_batch_size"] == 1
-    assert unsupported("torchtitan", asked) == ()
+    assert unsupported("torchtitan-toml", asked) == ()
 
 
-def test_torchtitan_pipeline_takes_all_micro_batches_and_names_every_layer_once() -> None:
+def test_torchtitan_toml_pipeline_takes_all_micro_batches_and_names_every_layer_once() -> None:
     asked = request(strategy={"zero_stage": 2})
-    found = flat(tomllib.loads(export_strategy("torchtitan", asked)))
+    found = flat(tomllib.loads(export_strategy("torchtitan-toml", asked)))
     parts = found["parallelism.module_fqns_per_model_part"]
     assert found["training.local_batch_size"] == 1024 // 16
     assert found["parallelism.pipeline_parallel_microbatch_size"] == 1
@@ -338,10 +357,100 @@ def test_torchtitan_pipeline_takes_all_micro_batches_and_names_every_layer_once(
     ]
 
 
-def test_torchtitan_says_that_it_does_not_know_a_model() -> None:
-    text = export_strategy("torchtitan", request(dense(hidden=4000)))
+def test_torchtitan_toml_says_that_it_does_not_know_a_model() -> None:
+    text = export_strategy("torchtitan-toml", request(dense(hidden=4000)))
     assert "# not expressed: model Llama 3 70B: no flavor of these sizes" in text
     assert "name" not in tomllib.loads(text).get("model", {})
+
+
+def test_torchtitan_module_says_the_strategy_and_names_the_flavor() -> None:
+    asked = request(strategy={"zero_stage": 3, "shard_ranks": 8, "sequence_parallel": 0, "recompute": "full"})
+    text = export_strategy("torchtitan", asked)
+    found = configuration(text)
+    assert found["parallelism.data_parallel_replicate_degree"] == 2
+    assert found["parallelism.data_parallel_shard_degree"] == 8
+    assert found["parallelism.enable_sequence_parallel"] is False
+    assert found["parallelism.module_fqns_per_model_part"][-1][-2:] == ["norm", "lm_head"]
+    assert found["training.disable_cuda_graphs"] is True
+    assert found["activation_checkpoint"] == "FullAC.Config()"
+    assert "model_registry('70B')" in text
+    assert "from torchtitan.models.llama3 import model_registry" in text
+    assert unsupported("torchtitan", asked) == ()
+
+
+@pytest.mark.parametrize(
+    ("precision", "converter"),
+    [
+        ("bf16", None),
+        ("fp8_current", "Float8LinearConverter"),
+        ("mxfp8", "MXFP8LinearConverter"),
+        ("nvfp4", "NVFP4LinearConverter"),
+    ],
+)
+def test_torchtitan_module_converts_the_model(precision: str, converter: str | None) -> None:
+    text = export_strategy("torchtitan", request(precision=precision))
+    ast.parse(text)
+    assert ("converters=[" in text) == (converter is not None)
+    assert configuration(text)["compile.enable"] == (converter is not None)
+    if converter:
+        assert f"from torchtitan.components.quantization import {converter}" in text
+    assert read_strategy(text, "job.py").precision == precision
+
+
+def test_torchtitan_module_without_a_flavor_leaves_the_model_open() -> None:
+    text = export_strategy("torchtitan", request(dense(hidden=4000), precision="mxfp8"))
+    assert "model_spec = None" in text
+    assert "Converter" not in text
+    assert {"model", "precision"} <= limited("torchtitan", request(dense(hidden=4000), precision="mxfp8"))
+
+
+@pytest.mark.parametrize("framework", ["torchtitan", "torchtitan-toml"])
+def test_torchtitan_takes_what_its_schedules_and_meshes_take(framework: str) -> None:
+    """Worked with 4 stages: 11 micro-batches become two rounds of 5, and 7 are too few for DualPipeV. 4 of 16 experts'
+    ranks are held by shard groups of 2 on 2 tensor ranks.
+    """
+    rounds = request(global_batch=11 * 16, strategy={"zero_stage": 2})
+    assert read_strategy(export_strategy(framework, rounds), "job").global_batch == 10 * 16
+    assert "global_batch" in limited(framework, rounds)
+    short = request(global_batch=7 * 16, strategy={"schedule": "dualpipe", "virtual_stages": 1, "zero_stage": 2})
+    assert read_strategy(export_strategy(framework, short), "job").strategy["schedule"] == "zero_bubble"
+    assert "schedule" in limited(framework, short)
+    spread = {"zero_stage": 3, "shard_ranks": 2, "tensor_parallel": 2, "expert_parallel": 16}
+    experts = request(mixture(), strategy={**spread, "virtual_stages": 1})
+    assert read_strategy(export_strategy(framework, experts), "job").strategy["expert_parallel"] == 4
+    assert "expert_parallel" in limited(framework, experts)
+
+
+TORCHTITAN_MODULE = """
+from torchtitan.config import CompileConfig, ParallelismConfig, TrainingConfig
+from torchtitan.models.llama3 import model_registry
+
+def base():
+    return Trainer.Config(
+        model_spec=model_registry("8B", attn_backend="flex"),
+        training=TrainingConfig(local_batch_size=2, seq_len=8192, steps=1000),
+        parallelism=ParallelismConfig(data_parallel_shard_degree=8, tensor_parallel_degree=2),
+        activation_checkpoint=None,
+    )
+
+def job():
+    config = base()
+    config.compile.enable_async_tensor_parallel = True
+    config.parallelism.tensor_parallel_degree = 4
+    return config
+"""
+
+
+def test_a_torchtitan_module_of_the_usual_form_is_read() -> None:
+    found = read_strategy(TORCHTITAN_MODULE, "job.py")
+    assert found.framework == "torchtitan"
+    assert found.strategy["tensor_parallel"] == 4
+    assert found.strategy["tensor_overlap"] == found.strategy["sequence_parallel"] == 1
+    assert found.strategy["data_parallel"] == 8
+    assert found.strategy["recompute"] == "none"
+    assert found.model["hidden"] == 4096
+    assert (found.global_batch, found.sequence, found.world_size) == (16, 8192, 32)
+    assert found.unread == ("training.steps",)
 
 
 @given(asked=requests())
@@ -494,6 +603,9 @@ def test_torchtitan_layers_per_stage_count_embedding_and_head() -> None:
         ("[parallelism]\n\ndata_parallel_shard_degree = 0", ("job:3", "-1")),
         ("[training]\nenable_cpu_offload = 1", ("job:2", "true or false")),
         ("[parallelism]\ntensor_parallel_degree = ", ("job:2", "not TOML")),
+        ("ParallelismConfig(tensor_parallel_degree=degree)", ("job:1", "'degree'", "whole number")),
+        ("ParallelismConfig()\nParallelismConfig()", ("job:2", "several configurations")),
+        ("ParallelismConfig(", ("job:1", "not Python")),
         ("tensor: 8", ("job:1", "torchtitan", "Megatron-LM")),
         ("", ("job:1", "Megatron-LM")),
     ],
