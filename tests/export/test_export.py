@@ -541,6 +541,27 @@ def test_a_megatron_script_of_the_usual_form_is_read() -> None:
     assert found.unread == ("--data-path", "--distributed-backend")
 
 
+def test_options_quoted_with_their_values_and_older_names_are_read() -> None:
+    script = """
+DTYPE_ARGS=()
+if [[ "$DTYPE" == "fp8" ]]; then
+    DTYPE_ARGS+=(
+        "--fp8-format hybrid"
+        "--vocab-size 128256" # a comment
+        "--split '99,1,0'"
+        "--name=two words"
+    )
+fi
+pretrain_gpt.py --bf16 --checkpoint-activations --tensor-model-parallel-size 2
+"""
+    found = read_strategy(script, "train.sh")
+    assert found.precision == "fp8"
+    assert found.model == {"vocab": 128256}
+    assert found.strategy["recompute"] == "full"
+    assert found.strategy["tensor_parallel"] == 2
+    assert found.unread == ("--name", "--split")
+
+
 def test_an_argument_string_without_a_launcher_leaves_data_parallelism_open() -> None:
     found = read_strategy(
         "--tensor-model-parallel-size 4 --context-parallel-size 2 --micro-batch-size 2 --bf16", "args"
@@ -577,6 +598,21 @@ def test_a_torchtitan_file_that_leaves_ranks_over() -> None:
     assert found.model["layers"] == 32
     assert "experts" not in found.model
     assert found.unread == ("metrics.log_freq",)
+
+
+def test_a_torchtitan_file_of_the_first_versions_is_read() -> None:
+    text = (
+        "[model]\nname = 'llama3'\nflavor = '8B'\nconverters = 'float8'\n[training]\nbatch_size = 2\n"
+        "data_parallel_shard_degree = 4\ntensor_parallel_degree = 8\n[experimental]\npipeline_parallel_degree = 2\n"
+        "context_parallel_degree = 2\nenable_async_tensor_parallel = true\n"
+    )
+    found = read_strategy(text, "job.toml")
+    degrees = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel", "tensor_overlap")
+    assert [found.strategy[name] for name in degrees] == [4, 8, 2, 2, 1]
+    assert (found.global_batch, found.world_size, found.precision) == (8, 128, "fp8_current")
+    assert found.unread == ()
+    with pytest.raises(InputError, match="job:2"):
+        read_strategy("[training]\nbatch_size = 'two'", "job")
 
 
 def test_torchtitan_layers_per_stage_count_embedding_and_head() -> None:

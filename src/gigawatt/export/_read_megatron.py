@@ -97,6 +97,7 @@ _DECIDING = frozenset(
         "--expert-tensor-parallel-size",
         "--cp-comm-type",
         "--recompute-activations",
+        "--checkpoint-activations",  # of 2021, and of forks since; all layers
         "--recompute-granularity",
         "--recompute-method",
         "--recompute-num-layers",
@@ -256,7 +257,8 @@ def _exchange(given: _Arguments, context: int) -> str:
 
 def _recompute(given: _Arguments, virtual: int) -> dict[str, int | str]:
     if "--recompute-granularity" not in given:
-        return {"recompute": "selective" if "--recompute-activations" in given else "none", "recompute_layers": 0}
+        kind = "selective" if "--recompute-activations" in given else "none"
+        return {"recompute": "full" if "--checkpoint-activations" in given else kind, "recompute_layers": 0}
     kind = given.choice("--recompute-granularity", {"full": "full", "selective": "selective"}, "")
     block = kind == "full" and given.text("--recompute-method", "uniform") == "block"
     # Megatron-LM counts the block in each virtual stage, a strategy in all of them.

@@ -48,6 +48,8 @@ _CONVERTED = MappingProxyType(
     {
         "quantize.linear.float8": "fp8_current",
         "quantize.linear.mx": "mxfp8",
+        "float8": "fp8_current",
+        "mx": "mxfp8",
         **{name: precision for precision, (name, _) in CONVERTERS.items()},  # the last of equal names counts
     }
 )
@@ -56,7 +58,26 @@ _LOCAL_BATCH, _SEQUENCE = 8, 2048  # torchtitan 0.2.2 and 0.3.0, where a file is
 # What a module says by a name: classes of sections, of recomputation and of converters.
 _SECTION = {name: section for section, name in SECTIONS.items()}
 _POLICY = {text.removesuffix(".Config()"): mode for mode, text in RECOMPUTED.items()}
-# Options that moved between sections, by their later path.
+# Where 0.0 and 0.1 had options, and where they are since.
+_OLDER: Mapping[str, str] = MappingProxyType(
+    {
+        "training.batch_size": "training.local_batch_size",
+        "training.compile": "compile.enable",
+        **{
+            f"{section}.{path.rsplit('.', 1)[1]}": path
+            for section in ("training", "experimental")
+            for path in (
+                *_COUNTS.values(),
+                "parallelism.enable_async_tensor_parallel",
+                "parallelism.data_parallel_replicate_degree",
+                "parallelism.data_parallel_shard_degree",
+                "parallelism.pipeline_parallel_schedule",
+                "parallelism.context_parallel_rotate_method",
+            )
+        },
+    }
+)
+# Options that moved from 0.2 to 0.3, by their later path.
 _MOVED = MappingProxyType({"compile.enable_async_tensor_parallel": "parallelism.enable_async_tensor_parallel"})
 _DECIDING = frozenset(
     {
@@ -141,7 +162,9 @@ def read_torchtitan(text: str, name: str) -> Imported:
 
     Raises InputError naming the line where the TOML breaks or the first value that cannot be used.
     """
-    return _imported(_Job(text, name, dict(_leaves(_parsed(text, name), ""))))
+    stated = _leaves(_parsed(text, name), "")
+    lines = {_OLDER[path]: _line(text, path) for path, _ in stated if path in _OLDER}
+    return _imported(_Job(text, name, {_OLDER.get(path, path): value for path, value in stated}, lines))
 
 
 def read_torchtitan_config(text: str, name: str) -> Imported:
@@ -335,6 +358,7 @@ def _global_batch(job: _Job, local: int, ranks: int | None) -> int | None:
 
 def _precision(job: _Job) -> str | None:
     converters = job.values.get("model.converters", [])
+    converters = converters.split(",") if isinstance(converters, str) else converters
     if isinstance(converters, list):
         for converter in converters:
             if converter in _CONVERTED:
