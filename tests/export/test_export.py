@@ -490,6 +490,16 @@ def test_maxtext_fills_its_pipeline(batch: int, batches: int, name: str | None) 
     assert {"micro_batch", "global_batch"} & limited("maxtext", asked) == ({name} if name else set())
 
 
+def test_maxtext_takes_no_muon_for_a_mixtral_block() -> None:
+    experts = Experts(experts=8, active=2, width=14336, gated=True)
+    layer = Layer(attention=Attention(heads=32, kv_heads=8, head_dim=128), experts=experts)
+    model = Transformer(name="Mixtral", hidden=4096, vocab=32000, tied_embeddings=False, layers=(layer,) * 40)
+    asked = request(model, optimizer="muon")
+    assert yaml.safe_load(export_strategy("maxtext", asked))["opt_type"] == "adamw"
+    assert "optimizer" in limited("maxtext", asked)
+    assert yaml.safe_load(export_strategy("maxtext", request(optimizer="muon")))["opt_type"] == "muon"
+
+
 def test_maxtext_says_what_it_cannot() -> None:
     asked = request(strategy={"schedule": "zero_bubble", "virtual_stages": 1})
     text = export_strategy("maxtext", asked)

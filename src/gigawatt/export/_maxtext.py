@@ -152,6 +152,11 @@ _LIMITS = (
     Limit("precision", lambda plan: plan.precision == "fp8_block", "no block scaling; written as current scaling"),
     Limit("precision", _delayed, "no delayed scaling with gradient accumulation; written as current scaling"),
     Limit("optimizer", lambda plan: plan.optimizer == "adam8bit", "no 8-bit state; written as adamw"),
+    Limit(
+        "optimizer",
+        lambda plan: plan.optimizer == "muon" and _block(plan) == "mixtral",
+        "MaxText takes no Muon for a Mixtral block; written as adamw",
+    ),
 )
 
 
@@ -324,6 +329,6 @@ def _numbers(plan: Plan) -> Options:
     return {
         "dtype": "float16" if plan.precision == "fp16" else "bfloat16",
         "quantization": scaling or ("te_no_quant" if _overlapped(plan) else ""),
-        "opt_type": _OPTIMIZERS[plan.optimizer],
+        "opt_type": "adamw" if _block(plan) == "mixtral" else _OPTIMIZERS[plan.optimizer],
         **rate,
     }
