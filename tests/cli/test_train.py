@@ -113,7 +113,7 @@ def test_mixing_by_speed_beats_the_pace_of_the_slowest():
     assert max(rates.values()) <= data["ideal_tokens_per_s"] * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("framework", ["megatron-lm", "torchtitan"])
+@pytest.mark.parametrize("framework", ["megatron-lm", "torchtitan", "torchtitan-toml"])
 def test_what_is_exported_reads_back_as_the_same_strategy(framework, tmp_path):
     file = tmp_path / "job"
     job = ["--model", "Llama 3 70B", "--accelerator", "H100", "--count", "256", "--batch", "512 sequences"]
@@ -127,7 +127,7 @@ def test_what_is_exported_reads_back_as_the_same_strategy(framework, tmp_path):
         assert after["step_time_s"]["best"] == pytest.approx(before["step_time_s"]["best"], rel=0.02)
 
 
-@pytest.mark.parametrize("framework", ["megatron-lm", "megatron-bridge", "torchtitan", "maxtext"])
+@pytest.mark.parametrize("framework", ["megatron-lm", "megatron-bridge", "torchtitan", "torchtitan-toml", "maxtext"])
 def test_every_framework_gets_a_file(framework):
     assert len(run("export", "--to", framework, *SMALL).output.splitlines()) > 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -24,7 +25,7 @@ from gigawatt.export import (
 )
 from gigawatt.model import Attention, Experts, FeedForward, Layer, Transformer
 
-READABLE = ("megatron-lm", "torchtitan")
+READABLE = ("megatron-lm", "torchtitan", "torchtitan-toml")
 
 
 def dense(layers: int = 80, hidden: int = 8192, heads: int = 64) -> Transformer:
@@ -152,7 +153,7 @@ def test_what_is_exported_reads_back_but_for_what_is_declared(framework: str, as
     limits = limited(framework, asked)
     found = read_strategy(export_strategy(framework, asked), "job")
     expected = {**FULL, **asked.strategy}
-    assert found.framework == framework
+    assert found.framework == framework.removesuffix("-toml")
     assert set(found.strategy) == set(FULL)
     assert {name for name in FULL if found.strategy[name] != expected[name]} <= limits
     degrees = ("tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel")
@@ -183,8 +184,26 @@ def test_documented_options_cite_repository_and_version(framework: str) -> None:
 def option_names(framework: str, text: str) -> set[str]:
     if framework == "megatron-lm":
         return {word for word in shlex.split(text, comments=True) if word.startswith("--")}
-    tree = tomllib.loads(text) if framework == "torchtitan" else yaml.safe_load(text)
+    if framework == "torchtitan":
+        return set(configuration(text))
+    tree = tomllib.loads(text) if framework == "torchtitan-toml" else yaml.safe_load(text)
     return set(flat(tree))
+
+
+def configuration(text: str) -> dict[str, Any]:
+    """The options of a torchtitan module: values of the sections' arguments, the source text of the others."""
+    module = ast.parse(text)
+    call = next(node.value for node in ast.walk(module) if isinstance(node, ast.Return))
+    assert isinstance(call, ast.Call)
+    found: dict[str, Any] = {}
+    for keyword in call.keywords:
+        value, name = keyword.value, str(keyword.arg)
+        if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Config") and name != "loss":
+            inner = {f"{name}.{item.arg}": ast.literal_eval(item.value) for item in value.keywords}
+            found |= inner or {name: ast.unparse(value)}
+        else:
+            found[name] = ast.unparse(value)
+    return found
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -217,11 +236,55 @@ def test_megatron_arguments_say_the_strategy() -> None:
     assert "--recompute-method" not in given_
 
 
-def test_megatron_full_recompute_of_some_layers_is_block() -> None:
-    some = arguments(export_strategy("megatron-lm", request(strategy={"recompute": "full", "recompute_layers": 3})))
+def test_megatron_full_recompute_counts_layers_in_each_virtual_stage() -> None:
+    recomputed = {"recompute": "full", "recompute_layers": 3}
+    whole = request(strategy={**recomputed, "virtual_stages": 1})
+    parts = request(strategy={**recomputed, "virtual_stages": 2})
     every = arguments(export_strategy("megatron-lm", request(strategy={"recompute": "full"})))
+    some = arguments(export_strategy("megatron-lm", whole))
+    rounded = arguments(export_strategy("megatron-lm", parts))
     assert (some["--recompute-method"], some["--recompute-num-layers"]) == (["block"], ["3"])
+    assert rounded["--recompute-num-layers"] == ["2"]
+    assert "recompute_layers" in limited("megatron-lm", parts)
+    assert "recompute_layers" not in limited("megatron-lm", whole)
     assert (every["--recompute-method"], every["--recompute-num-layers"]) == (["uniform"], ["1"])
+
+
+@pytest.mark.parametrize(
+    ("batch", "virtual", "size"), [(128, "5", None), (96, "5", "6"), (80, "5", "5"), (48, None, None)]
+)
+def test_megatron_interleaves_whole_rounds_of_micro_batches(batch: int, virtual: str | None, size: str | None) -> None:
+    """Worked: 4 stages take 6 micro-batches as one round of 6 and 5 as one of 5; 3 are too few to interleave."""
+    asked = request(global_batch=batch)
+    given_ = arguments(export_strategy("megatron-lm", asked))
+    assert given_.get("--num-virtual-stages-per-pipeline-rank") == ([virtual] if virtual else None)
+    assert given_.get("--microbatch-group-size-per-virtual-pipeline-stage") == ([size] if size else None)
+    assert ("virtual_stages" in limited("megatron-lm", asked)) == (virtual is None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "variables"),
+    [
+        ({}, ["CUDA_DEVICE_MAX_CONNECTIONS=1"]),
+        ({"tensor_parallel": 1}, []),
+        ({"tensor_parallel": 1, "context_parallel": 2}, ["CUDA_DEVICE_MAX_CONNECTIONS=1"]),
+        ({"zero_stage": 3}, ["CUDA_DEVICE_MAX_CONNECTIONS=8"]),
+        ({"tensor_parallel": 1, "offload_activations": 1}, ["NVTE_CPU_OFFLOAD_V1=1"]),
+    ],
+)
+def test_megatron_files_state_the_environment(strategy: dict[str, int], variables: list[str]) -> None:
+    script = export_strategy("megatron-lm", request(strategy=strategy)).splitlines()
+    notes = export_strategy("megatron-bridge", request(strategy=strategy)).splitlines()
+    assert [line.removeprefix("export ") for line in script if line.startswith("export ")] == variables
+    mark = "# in the environment: "
+    assert [line.removeprefix(mark) for line in notes if line.startswith(mark)] == variables
+
+
+def test_megatron_muon_takes_no_fp16() -> None:
+    asked = request(optimizer="muon", precision="fp16")
+    assert "--bf16" in arguments(export_strategy("megatron-lm", asked))
+    assert yaml.safe_load(export_strategy("megatron-bridge", asked))["mixed_precision"] == "bf16_mixed"
+    assert "precision" in limited("megatron-lm", asked)
 
 
 def test_megatron_layers_that_do_not_divide_have_a_layout() -> None:
@@ -259,26 +322,28 @@ def test_bridge_overrides_take_back_what_a_recipe_may_have_set() -> None:
     assert found["model.sequence_parallel"] is True
     assert found["model.recompute_granularity"] == "selective"
     assert found["model.recompute_method"] is None
+    assert found["model.microbatch_group_size_per_vp_stage"] is None
+    assert found["model.seq_length"] == found["dataset.seq_length"] == 8192
     assert found["ddp.use_distributed_optimizer"] is True
     assert found["ddp.use_megatron_fsdp"] is False
     assert found["train.global_batch_size"] == 1024
     assert found["mixed_precision"] == "bf16_with_mxfp8_mixed"
 
 
-def test_torchtitan_shards_within_groups_and_names_the_flavor() -> None:
+def test_torchtitan_toml_shards_within_groups_and_names_the_flavor() -> None:
     asked = request(strategy={"zero_stage": 3, "shard_ranks": 8, "pipeline_parallel": 1, "virtual_stages": 1})
-    found = flat(tomllib.loads(export_strategy("torchtitan", asked)))
+    found = flat(tomllib.loads(export_strategy("torchtitan-toml", asked)))
     assert (found["model.name"], found["model.flavor"]) == ("llama3", "70B")
     assert found["parallelism.data_parallel_replicate_degree"] == 2
     assert found["parallelism.data_parallel_shard_degree"] == 8
     assert found["parallelism.fsdp_reshard_after_forward"] == "always"
     assert found["training.local_batch_size"] == 1
-    assert unsupported("torchtitan", asked) == ()
+    assert unsupported("torchtitan-toml", asked) == ()
 
 
-def test_torchtitan_pipeline_takes_all_micro_batches_and_names_every_layer_once() -> None:
+def test_torchtitan_toml_pipeline_takes_all_micro_batches_and_names_every_layer_once() -> None:
     asked = request(strategy={"zero_stage": 2})
-    found = flat(tomllib.loads(export_strategy("torchtitan", asked)))
+    found = flat(tomllib.loads(export_strategy("torchtitan-toml", asked)))
     parts = found["parallelism.module_fqns_per_model_part"]
     assert found["training.local_batch_size"] == 1024 // 16
     assert found["parallelism.pipeline_parallel_microbatch_size"] == 1
@@ -292,10 +357,100 @@ def test_torchtitan_pipeline_takes_all_micro_batches_and_names_every_layer_once(
     ]
 
 
-def test_torchtitan_says_that_it_does_not_know_a_model() -> None:
-    text = export_strategy("torchtitan", request(dense(hidden=4000)))
+def test_torchtitan_toml_says_that_it_does_not_know_a_model() -> None:
+    text = export_strategy("torchtitan-toml", request(dense(hidden=4000)))
     assert "# not expressed: model Llama 3 70B: no flavor of these sizes" in text
     assert "name" not in tomllib.loads(text).get("model", {})
+
+
+def test_torchtitan_module_says_the_strategy_and_names_the_flavor() -> None:
+    asked = request(strategy={"zero_stage": 3, "shard_ranks": 8, "sequence_parallel": 0, "recompute": "full"})
+    text = export_strategy("torchtitan", asked)
+    found = configuration(text)
+    assert found["parallelism.data_parallel_replicate_degree"] == 2
+    assert found["parallelism.data_parallel_shard_degree"] == 8
+    assert found["parallelism.enable_sequence_parallel"] is False
+    assert found["parallelism.module_fqns_per_model_part"][-1][-2:] == ["norm", "lm_head"]
+    assert found["training.disable_cuda_graphs"] is True
+    assert found["activation_checkpoint"] == "FullAC.Config()"
+    assert "model_registry('70B')" in text
+    assert "from torchtitan.models.llama3 import model_registry" in text
+    assert unsupported("torchtitan", asked) == ()
+
+
+@pytest.mark.parametrize(
+    ("precision", "converter"),
+    [
+        ("bf16", None),
+        ("fp8_current", "Float8LinearConverter"),
+        ("mxfp8", "MXFP8LinearConverter"),
+        ("nvfp4", "NVFP4LinearConverter"),
+    ],
+)
+def test_torchtitan_module_converts_the_model(precision: str, converter: str | None) -> None:
+    text = export_strategy("torchtitan", request(precision=precision))
+    ast.parse(text)
+    assert ("converters=[" in text) == (converter is not None)
+    assert configuration(text)["compile.enable"] == (converter is not None)
+    if converter:
+        assert f"from torchtitan.components.quantization import {converter}" in text
+    assert read_strategy(text, "job.py").precision == precision
+
+
+def test_torchtitan_module_without_a_flavor_leaves_the_model_open() -> None:
+    text = export_strategy("torchtitan", request(dense(hidden=4000), precision="mxfp8"))
+    assert "model_spec = None" in text
+    assert "Converter" not in text
+    assert {"model", "precision"} <= limited("torchtitan", request(dense(hidden=4000), precision="mxfp8"))
+
+
+@pytest.mark.parametrize("framework", ["torchtitan", "torchtitan-toml"])
+def test_torchtitan_takes_what_its_schedules_and_meshes_take(framework: str) -> None:
+    """Worked with 4 stages: 11 micro-batches become two rounds of 5, and 7 are too few for DualPipeV. 4 of 16 experts'
+    ranks are held by shard groups of 2 on 2 tensor ranks.
+    """
+    rounds = request(global_batch=11 * 16, strategy={"zero_stage": 2})
+    assert read_strategy(export_strategy(framework, rounds), "job").global_batch == 10 * 16
+    assert "global_batch" in limited(framework, rounds)
+    short = request(global_batch=7 * 16, strategy={"schedule": "dualpipe", "virtual_stages": 1, "zero_stage": 2})
+    assert read_strategy(export_strategy(framework, short), "job").strategy["schedule"] == "zero_bubble"
+    assert "schedule" in limited(framework, short)
+    spread = {"zero_stage": 3, "shard_ranks": 2, "tensor_parallel": 2, "expert_parallel": 16}
+    experts = request(mixture(), strategy={**spread, "virtual_stages": 1})
+    assert read_strategy(export_strategy(framework, experts), "job").strategy["expert_parallel"] == 4
+    assert "expert_parallel" in limited(framework, experts)
+
+
+TORCHTITAN_MODULE = """
+from torchtitan.config import CompileConfig, ParallelismConfig, TrainingConfig
+from torchtitan.models.llama3 import model_registry
+
+def base():
+    return Trainer.Config(
+        model_spec=model_registry("8B", attn_backend="flex"),
+        training=TrainingConfig(local_batch_size=2, seq_len=8192, steps=1000),
+        parallelism=ParallelismConfig(data_parallel_shard_degree=8, tensor_parallel_degree=2),
+        activation_checkpoint=None,
+    )
+
+def job():
+    config = base()
+    config.compile.enable_async_tensor_parallel = True
+    config.parallelism.tensor_parallel_degree = 4
+    return config
+"""
+
+
+def test_a_torchtitan_module_of_the_usual_form_is_read() -> None:
+    found = read_strategy(TORCHTITAN_MODULE, "job.py")
+    assert found.framework == "torchtitan"
+    assert found.strategy["tensor_parallel"] == 4
+    assert found.strategy["tensor_overlap"] == found.strategy["sequence_parallel"] == 1
+    assert found.strategy["data_parallel"] == 8
+    assert found.strategy["recompute"] == "none"
+    assert found.model["hidden"] == 4096
+    assert (found.global_batch, found.sequence, found.world_size) == (16, 8192, 32)
+    assert found.unread == ("training.steps",)
 
 
 @given(asked=requests())
@@ -306,8 +461,43 @@ def test_maxtext_mesh_holds_every_accelerator_and_the_batch(asked: ExportRequest
     world = prod(asked.strategy[f"{name}_parallel"] for name in ("tensor", "pipeline", "context", "data"))
     assert prod(mesh) == world
     assert prod(size for name, size in found.items() if name.startswith("ici_")) <= 8
-    batch = found["per_device_batch_size"] * world * found["gradient_accumulation_steps"]
-    assert batch == pytest.approx(asked.global_batch) or "global_batch" in limited("maxtext", asked)
+    # MaxText cuts the fraction off before it accumulates.
+    once = int(found["per_device_batch_size"] * world)
+    batch = once * found["gradient_accumulation_steps"]
+    assert batch == asked.global_batch or "global_batch" in limited("maxtext", asked)
+    stages = asked.strategy["pipeline_parallel"]
+    if stages > 1:
+        assert found["num_pipeline_microbatches"] % stages == once % found["num_pipeline_microbatches"] == 0
+        assert (
+            found["num_layers_per_pipeline_stage"] * found["num_pipeline_repeats"] * stages
+            == (found["pipeline_parallel_layers"])
+        )
+        assert found["pipeline_parallel_layers"] <= len(asked.model.layers) - found.get("first_num_dense_layers", 0)
+    assert found["quantization"].startswith("te_") or found["te_comm_gemm_overlap"] == "disabled"
+    assert found["quantization"] != "te_fp8_delayedscaling" or found["gradient_accumulation_steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "batches", "name"),
+    [(1024, 64, None), (192, 4, "micro_batch"), (80, 4, "global_batch"), (48, 4, "global_batch")],
+)
+def test_maxtext_fills_its_pipeline(batch: int, batches: int, name: str | None) -> None:
+    """Worked with 4 stages and 16 ranks: 3 micro-batches of 4 become 4 of 3; 5 of 1 become 4, and so do 3 of 1."""
+    strategy = {"virtual_stages": 1, **({"micro_batch": 4} if name == "micro_batch" else {})}
+    asked = request(global_batch=batch, strategy=strategy)
+    found = yaml.safe_load(export_strategy("maxtext", asked))
+    assert found["num_pipeline_microbatches"] == batches
+    assert {"micro_batch", "global_batch"} & limited("maxtext", asked) == ({name} if name else set())
+
+
+def test_maxtext_takes_no_muon_for_a_mixtral_block() -> None:
+    experts = Experts(experts=8, active=2, width=14336, gated=True)
+    layer = Layer(attention=Attention(heads=32, kv_heads=8, head_dim=128), experts=experts)
+    model = Transformer(name="Mixtral", hidden=4096, vocab=32000, tied_embeddings=False, layers=(layer,) * 40)
+    asked = request(model, optimizer="muon")
+    assert yaml.safe_load(export_strategy("maxtext", asked))["opt_type"] == "adamw"
+    assert "optimizer" in limited("maxtext", asked)
+    assert yaml.safe_load(export_strategy("maxtext", request(optimizer="muon")))["opt_type"] == "muon"
 
 
 def test_maxtext_says_what_it_cannot() -> None:
@@ -361,6 +551,27 @@ def test_a_megatron_script_of_the_usual_form_is_read() -> None:
     assert found.unread == ("--data-path", "--distributed-backend")
 
 
+def test_options_quoted_with_their_values_and_older_names_are_read() -> None:
+    script = """
+DTYPE_ARGS=()
+if [[ "$DTYPE" == "fp8" ]]; then
+    DTYPE_ARGS+=(
+        "--fp8-format hybrid"
+        "--vocab-size 128256" # a comment
+        "--split '99,1,0'"
+        "--name=two words"
+    )
+fi
+pretrain_gpt.py --bf16 --checkpoint-activations --tensor-model-parallel-size 2
+"""
+    found = read_strategy(script, "train.sh")
+    assert found.precision == "fp8"
+    assert found.model == {"vocab": 128256}
+    assert found.strategy["recompute"] == "full"
+    assert found.strategy["tensor_parallel"] == 2
+    assert found.unread == ("--name", "--split")
+
+
 def test_an_argument_string_without_a_launcher_leaves_data_parallelism_open() -> None:
     found = read_strategy(
         "--tensor-model-parallel-size 4 --context-parallel-size 2 --micro-batch-size 2 --bf16", "args"
@@ -399,6 +610,21 @@ def test_a_torchtitan_file_that_leaves_ranks_over() -> None:
     assert found.unread == ("metrics.log_freq",)
 
 
+def test_a_torchtitan_file_of_the_first_versions_is_read() -> None:
+    text = (
+        "[model]\nname = 'llama3'\nflavor = '8B'\nconverters = 'float8'\n[training]\nbatch_size = 2\n"
+        "data_parallel_shard_degree = 4\ntensor_parallel_degree = 8\n[experimental]\npipeline_parallel_degree = 2\n"
+        "context_parallel_degree = 2\nenable_async_tensor_parallel = true\n"
+    )
+    found = read_strategy(text, "job.toml")
+    degrees = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel", "tensor_overlap")
+    assert [found.strategy[name] for name in degrees] == [4, 8, 2, 2, 1]
+    assert (found.global_batch, found.world_size, found.precision) == (8, 128, "fp8_current")
+    assert found.unread == ()
+    with pytest.raises(InputError, match="job:2"):
+        read_strategy("[training]\nbatch_size = 'two'", "job")
+
+
 def test_torchtitan_layers_per_stage_count_embedding_and_head() -> None:
     text = (
         "[model]\nname = 'llama3'\nflavor = '405B'\n[parallelism]\ndata_parallel_shard_degree = 4\n"
@@ -423,6 +649,9 @@ def test_torchtitan_layers_per_stage_count_embedding_and_head() -> None:
         ("[parallelism]\n\ndata_parallel_shard_degree = 0", ("job:3", "-1")),
         ("[training]\nenable_cpu_offload = 1", ("job:2", "true or false")),
         ("[parallelism]\ntensor_parallel_degree = ", ("job:2", "not TOML")),
+        ("ParallelismConfig(tensor_parallel_degree=degree)", ("job:1", "'degree'", "whole number")),
+        ("ParallelismConfig()\nParallelismConfig()", ("job:2", "several configurations")),
+        ("ParallelismConfig(", ("job:1", "not Python")),
         ("tensor: 8", ("job:1", "torchtitan", "Megatron-LM")),
         ("", ("job:1", "Megatron-LM")),
     ],

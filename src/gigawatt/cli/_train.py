@@ -179,7 +179,10 @@ def ask(
 def export(
     scenario: ScenarioOption = None,
     to: Annotated[
-        str, typer.Option("--to", help="megatron-lm, megatron-bridge, torchtitan or maxtext.")
+        str,
+        typer.Option(
+            "--to", help="megatron-lm, megatron-bridge, torchtitan (0.3), torchtitan-toml (to 0.2.2) or maxtext."
+        ),
     ] = "megatron-lm",
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of standard output.")] = None,
     model: ModelName = None,
@@ -224,7 +227,10 @@ def export(
 
 @train_app.command("read")
 def read(
-    file: Annotated[Path, typer.Argument(help="A torchtitan TOML file or Megatron-LM arguments.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A torchtitan TOML file or Python module, or Megatron-LM arguments.", show_default=False),
+    ],
     accelerator: AcceleratorName = None,
     model: ModelName = None,
     count: Count = None,

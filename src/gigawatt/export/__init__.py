@@ -1,7 +1,7 @@
 """A strategy on its way to a training framework, and back.
 
     strategy -> export_strategy -> Megatron-LM, Megatron-Bridge, torchtitan, MaxText
-    torchtitan job file, Megatron-LM arguments -> read_strategy -> strategy
+    torchtitan job file or module, Megatron-LM arguments -> read_strategy -> strategy
 
 What a framework cannot say is a comment in its file and a sentence of `unsupported`. Option names and the versions
 that were read are in data/. Covered are the decisions of a strategy and the sizes of a model; data, tokenizers,

@@ -11,6 +11,7 @@ from gigawatt.export._maxtext import maxtext_file, unsupported_maxtext
 from gigawatt.export._megatron import bridge_file, megatron_file, unsupported_bridge, unsupported_megatron
 from gigawatt.export._plan import ExportRequest, Plan, plan_of
 from gigawatt.export._torchtitan import torchtitan_file, unsupported_torchtitan
+from gigawatt.export._torchtitan_config import torchtitan_config_file, unsupported_torchtitan_config
 
 
 class _Writer(NamedTuple):
@@ -22,7 +23,8 @@ _WRITERS: Mapping[str, _Writer] = MappingProxyType(
     {
         "megatron-lm": _Writer(megatron_file, unsupported_megatron),
         "megatron-bridge": _Writer(bridge_file, unsupported_bridge),
-        "torchtitan": _Writer(torchtitan_file, unsupported_torchtitan),
+        "torchtitan": _Writer(torchtitan_config_file, unsupported_torchtitan_config),
+        "torchtitan-toml": _Writer(torchtitan_file, unsupported_torchtitan),
         "maxtext": _Writer(maxtext_file, unsupported_maxtext),
     }
 )

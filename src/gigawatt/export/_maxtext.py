@@ -7,7 +7,7 @@ have an axis of their own, which the other layers use as data parallelism.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import gcd
+from math import gcd, inf, nextafter
 from types import MappingProxyType
 from typing import Any
 
@@ -31,11 +31,51 @@ _QUANTISATION = MappingProxyType(
         "int8": "int8",
     }
 )
+_EXCHANGES = MappingProxyType({"all_gather": "all_gather", "ring": "ring", "ulysses": "all_gather"})
 _OPTIMIZERS = MappingProxyType({"adam": "adamw", "adam8bit": "adamw", "muon": "muon"})
 
 
+def _piped(plan: Plan) -> int:
+    """Return the layers that the pipeline may hold: all, or those with experts where dense ones come first."""
+    return (
+        sum(layer.experts is not None for layer in plan.model.layers)
+        if _block(plan) == "deepseek"
+        else len(plan.model.layers)
+    )
+
+
 def _uneven(plan: Plan) -> bool:
-    return plan.pipeline_parallel > 1 and len(plan.model.layers) % plan.chunks > 0
+    return plan.pipeline_parallel > 1 and _piped(plan) % plan.chunks > 0
+
+
+def _batches(plan: Plan) -> tuple[int, int]:
+    """Return sequences and micro-batches per step: under a pipeline, micro-batches in multiples of its stages.
+
+    The step is kept where it divides into such a number of them, and the size of a micro-batch where it does not.
+    """
+    stages, local = plan.pipeline_parallel, plan.micro_batch * plan.micro_batches
+    if stages == 1:
+        return plan.global_batch, plan.micro_batches
+    fitting = [count for count in range(stages, max(plan.micro_batches, stages) + 1, stages) if local % count == 0]
+    if fitting:
+        return plan.global_batch, fitting[-1]
+    rounds = max(plan.micro_batches // stages, 1) * stages
+    return plan.data_parallel * plan.micro_batch * rounds, rounds
+
+
+def _delayed(plan: Plan) -> bool:
+    """Whether delayed scaling would meet gradient accumulation, which MaxText refuses."""
+    return plan.precision == "fp8" and plan.pipeline_parallel == 1 and plan.micro_batches > 1
+
+
+def _overlapped(plan: Plan) -> bool:
+    """Whether the products of Transformer Engine may hide the exchange of tensor parallelism."""
+    return (
+        plan.tensor_overlap == 1
+        and plan.sequence_parallel == 1
+        and plan.tensor_parallel > 1
+        and plan.precision != "int8"
+    )
 
 
 def _folded(plan: Plan) -> int:
@@ -46,11 +86,36 @@ def _folded(plan: Plan) -> int:
 _LIMITS = (
     *COMMON,
     Limit(
+        "model",
+        lambda plan: _block(plan) == "deepseek" and not plan.model.layers[0].attention.kv_lora_rank,
+        "shared experts and dense first layers are those of DeepSeek, whose attention is latent; set decoder_block",
+    ),
+    Limit(
         "schedule",
         lambda plan: plan.pipeline_parallel > 1,
         "one circular pipeline, all forward passes before the backward ones; no 1F1B, zero-bubble or DualPipe",
     ),
+    Limit(
+        "virtual_stages",
+        lambda plan: plan.pipeline_parallel > 1 and _piped(plan) < plan.chunks,
+        "a stage needs a layer; written as what the layers fill",
+    ),
     Limit("virtual_stages", _uneven, "stages hold equal layers; the remainder is left out of pipeline_parallel_layers"),
+    Limit(
+        "micro_batch",
+        lambda plan: _batches(plan)[0] == plan.global_batch and _batches(plan)[1] != plan.micro_batches,
+        "micro-batches come in multiples of the pipeline stages; larger or smaller than asked",
+    ),
+    Limit(
+        "global_batch",
+        lambda plan: _batches(plan)[0] != plan.global_batch,
+        "micro-batches come in multiples of the pipeline stages; the step is the nearest one that fills them",
+    ),
+    Limit(
+        "context_exchange",
+        lambda plan: plan.context_exchange == "ulysses" and plan.context_parallel > 1,
+        "on TPU with Tokamax attention only; written as all_gather",
+    ),
     Limit("zero_stage", lambda plan: plan.zero_stage == 2, "gradients alone are not sharded; written as zero_stage 3"),
     Limit(
         "shard_ranks",
@@ -71,8 +136,13 @@ _LIMITS = (
     ),
     Limit(
         "tensor_overlap",
-        lambda plan: plan.tensor_overlap == 1 and not (plan.sequence_parallel and plan.tensor_parallel > 1),
-        "needs tensor and sequence parallelism; left to the compiler",
+        lambda plan: plan.tensor_overlap == 1 and not _overlapped(plan),
+        "needs tensor and sequence parallelism and no int8; left to the compiler",
+    ),
+    Limit(
+        "tensor_overlap",
+        _overlapped,
+        "needs a GPU per process (hardware: gpu_multiprocess) and Transformer Engine; MaxText refuses it elsewhere",
     ),
     Limit(
         "offload_activations",
@@ -80,7 +150,13 @@ _LIMITS = (
         "nothing is left to offload under full recompute; left out",
     ),
     Limit("precision", lambda plan: plan.precision == "fp8_block", "no block scaling; written as current scaling"),
+    Limit("precision", _delayed, "no delayed scaling with gradient accumulation; written as current scaling"),
     Limit("optimizer", lambda plan: plan.optimizer == "adam8bit", "no 8-bit state; written as adamw"),
+    Limit(
+        "optimizer",
+        lambda plan: plan.optimizer == "muon" and _block(plan) == "mixtral",
+        "MaxText takes no Muon for a Mixtral block; written as adamw",
+    ),
 )
 
 
@@ -146,7 +222,7 @@ def _mesh(plan: Plan) -> Options:
     return {
         **inside,
         **across,
-        "context_parallel_strategy": plan.context_exchange,
+        **({"context_parallel_strategy": _EXCHANGES[plan.context_exchange]} if plan.context_parallel > 1 else {}),
         "shard_optimizer_over_data": plan.zero_stage == 1,
     }
 
@@ -208,41 +284,51 @@ def _latent_attention(plan: Plan) -> Options:
 
 def _batch(plan: Plan) -> Options:
     # A pipeline takes all micro-batches of a step in one pass; without one they are accumulated.
+    sequences, _ = _batches(plan)
     passes = 1 if plan.pipeline_parallel > 1 else plan.micro_batches
     return {
-        "per_device_batch_size": plan.global_batch / (plan.world * passes),
+        "per_device_batch_size": _per_device(sequences // passes, plan.world),
         "gradient_accumulation_steps": passes,
         "max_target_length": plan.sequence,
     }
 
 
+def _per_device(sequences: int, world: int) -> float:
+    """Return sequences per accelerator; MaxText multiplies by the accelerators and cuts the fraction off, so a product
+    that rounding leaves below the whole number is rounded up instead.
+    """
+    share = sequences / world
+    return share if int(share * world) == sequences else nextafter(share, inf)
+
+
 def _pipeline(plan: Plan) -> Options:
     if plan.pipeline_parallel == 1:
         return {}
-    layers = max(len(plan.model.layers) // plan.chunks, 1)
+    repeats = max(min(plan.virtual_stages, _piped(plan) // plan.pipeline_parallel), 1)
+    layers = max(_piped(plan) // (plan.pipeline_parallel * repeats), 1)
     return {
         "num_layers_per_pipeline_stage": layers,
-        "num_pipeline_repeats": plan.virtual_stages,
-        "pipeline_parallel_layers": layers * plan.chunks,
-        "num_pipeline_microbatches": plan.micro_batches,
+        "num_pipeline_repeats": repeats,
+        "pipeline_parallel_layers": layers * plan.pipeline_parallel * repeats,
+        "num_pipeline_microbatches": _batches(plan)[1],
     }
 
 
 def _memory(plan: Plan) -> Options:
     offloaded = plan.offload_activations == 1 and plan.recompute != "full"
-    overlapped = plan.tensor_overlap and plan.sequence_parallel and plan.tensor_parallel > 1
     return {
         "remat_policy": "minimal_offloaded" if offloaded else _REMAT[plan.recompute],
         "optimizer_memory_host_offload": plan.offload_optimizer == 1,
-        "te_comm_gemm_overlap": "full" if overlapped else "disabled",
+        "te_comm_gemm_overlap": "full" if _overlapped(plan) else "disabled",
     }
 
 
 def _numbers(plan: Plan) -> Options:
     rate = {} if plan.learning_rate is None else {"learning_rate": plan.learning_rate}
+    scaling = "te_fp8_currentscaling" if _delayed(plan) else _QUANTISATION[plan.precision]
     return {
         "dtype": "float16" if plan.precision == "fp16" else "bfloat16",
-        "quantization": _QUANTISATION[plan.precision],
-        "opt_type": _OPTIMIZERS[plan.optimizer],
+        "quantization": scaling or ("te_no_quant" if _overlapped(plan) else ""),
+        "opt_type": "adamw" if _block(plan) == "mixtral" else _OPTIMIZERS[plan.optimizer],
         **rate,
     }

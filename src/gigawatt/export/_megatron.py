@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -55,6 +56,7 @@ BRIDGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "--pipeline-model-parallel-size": ("model.pipeline_model_parallel_size",),
         "--num-virtual-stages-per-pipeline-rank": ("model.virtual_pipeline_model_parallel_size",),
         "--pipeline-model-parallel-layout": ("model.pipeline_model_parallel_layout",),
+        "--microbatch-group-size-per-virtual-pipeline-stage": ("model.microbatch_group_size_per_vp_stage",),
         "--context-parallel-size": ("model.context_parallel_size",),
         "--cp-comm-type": ("model.cp_comm_type",),
         "--expert-model-parallel-size": ("model.expert_model_parallel_size",),
@@ -66,7 +68,7 @@ BRIDGE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "--recompute-num-layers": ("model.recompute_num_layers",),
         "--fine-grained-activation-offloading": ("model.fine_grained_activation_offloading",),
         "--offload-modules": ("model.offload_modules",),
-        "--seq-length": ("model.seq_length", "dataset.sequence_length"),
+        "--seq-length": ("model.seq_length", "dataset.seq_length"),
         "--num-layers": ("model.num_layers",),
         "--hidden-size": ("model.hidden_size",),
         "--ffn-hidden-size": ("model.ffn_hidden_size",),
@@ -100,6 +102,7 @@ _TAKEN_BACK: Mapping[str, Any] = MappingProxyType(
     {
         "model.virtual_pipeline_model_parallel_size": None,
         "model.pipeline_model_parallel_layout": None,
+        "model.microbatch_group_size_per_vp_stage": None,
         "model.expert_tensor_parallel_size": 1,
         "model.sequence_parallel": False,
         "model.tp_comm_overlap": False,
@@ -125,9 +128,29 @@ def _aware(plan: Plan) -> bool:
     return plan.zero_stage > 0 and plan.optimizer != "muon"
 
 
+def _short(plan: Plan) -> bool:
+    """Whether a step has too few micro-batches for interleaving: fewer than the pipeline has stages."""
+    return plan.virtual_stages > 1 and plan.micro_batches < plan.pipeline_parallel
+
+
+def _fitted(plan: Plan) -> Plan:
+    """Return the plan with what the framework refuses to run taken out; the limits below declare each."""
+    return replace(
+        plan,
+        virtual_stages=1 if _short(plan) else plan.virtual_stages,
+        precision="bf16" if plan.optimizer == "muon" and plan.precision == "fp16" else plan.precision,
+    )
+
+
 _LIMITS = (
     *COMMON,
     Limit("schedule", lambda plan: plan.schedule != "1f1b", "only 1F1B and interleaved 1F1B; written as 1F1B"),
+    Limit("virtual_stages", _short, "interleaving needs a micro-batch for every stage; written as 1"),
+    Limit(
+        "recompute_layers",
+        lambda plan: plan.recompute == "full" and plan.recompute_layers % _fitted(plan).virtual_stages > 0,
+        "counted per virtual stage, the same in each; rounded up",
+    ),
     Limit(
         "tensor_overlap",
         lambda plan: plan.tensor_overlap == 1 and not (plan.sequence_parallel and plan.tensor_parallel > 1),
@@ -154,6 +177,11 @@ _LIMITS = (
         f"offloads the inputs of named modules ({', '.join(OFFLOADED)}), not every activation",
     ),
     Limit("precision", lambda plan: plan.precision == "int8", "no int8 training; written as bf16"),
+    Limit(
+        "precision",
+        lambda plan: plan.precision == "fp16" and plan.optimizer == "muon",
+        "Muon takes no fp16; written as bf16",
+    ),
 )
 _LM_LIMITS = (
     *_LIMITS,
@@ -193,6 +221,7 @@ def megatron_file(plan: Plan) -> str:
             *(f"# not expressed: {text}" for text in unsupported_megatron(plan)),
             f"NUM_NODES={servers}",
             f"GPUS_PER_NODE={each}",
+            *(f"export {name}={value}" for name, value in environment(plan).items()),
             "MEGATRON_ARGS=(",
             *(f"    {_argument(option, value)}" for option, value in megatron_options(plan).items()),
             ")",
@@ -200,6 +229,20 @@ def megatron_file(plan: Plan) -> str:
             "",
         ]
     )
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """Return the environment variables without which the framework refuses the arguments.
+
+    Exchanges between layers need one connection before Blackwell, and FSDP more than one; Transformer Engine from 2.10
+    on offloads activations without the weights only when told.
+    """
+    inside = plan.tensor_parallel > 1 or plan.context_parallel > 1
+    fully = plan.zero_stage > 1 and plan.optimizer != "muon"
+    return {
+        **({"CUDA_DEVICE_MAX_CONNECTIONS": "8" if fully else "1"} if inside or fully else {}),
+        **({"NVTE_CPU_OFFLOAD_V1": "1"} if plan.offload_activations else {}),
+    }
 
 
 def bridge_file(plan: Plan) -> str:
@@ -215,6 +258,7 @@ def bridge_file(plan: Plan) -> str:
     head = [
         f"# Megatron-Bridge overrides for {plan.model.name} on {servers} x {each} accelerators, written by gigawatt.",
         "# Merge over a recipe of this model; what a strategy does not decide stays as the recipe has it.",
+        *(f"# in the environment: {name}={value}" for name, value in environment(plan).items()),
         *(f"# not expressed: {text}" for text in unsupported_bridge(plan)),
     ]
     return "\n".join(head) + "\n" + yaml.safe_dump(tree, sort_keys=False)
@@ -222,6 +266,7 @@ def bridge_file(plan: Plan) -> str:
 
 def bridge_values(plan: Plan) -> dict[str, Any]:
     """Return the overrides by dotted path."""
+    plan = _fitted(plan)
     options = megatron_options(plan)
     stated = {path: options[option] for option, paths in BRIDGE.items() if option in options for path in paths}
     pattern = _moe_pattern(plan)
@@ -249,6 +294,7 @@ def megatron_options(plan: Plan) -> Options:
         _optimizer,
         _offload,
     )
+    plan = _fitted(plan)
     options: Options = {}
     for maker in makers:
         options.update(maker(plan))
@@ -278,6 +324,7 @@ def _model(plan: Plan) -> Options:
         **({"--group-query-attention": True, "--num-query-groups": first.kv_heads} if grouped else {}),
         **({} if first.kv_lora_rank else {"--kv-channels": first.head_dim}),
         **({"--swiglu": True} if gated else {}),
+        **({"--disable-bias-linear": True} if gated or expert else {}),
         **({} if model.tied_embeddings else {"--untie-embeddings-and-output-weights": True}),
         **({"--vocab-size": model.vocab} if model.vocab else {}),
         "--seq-length": plan.sequence,
@@ -338,11 +385,22 @@ def _degrees(plan: Plan) -> Options:
 
 
 def _pipeline(plan: Plan) -> Options:
-    stages: Options = {"--pipeline-model-parallel-size": plan.pipeline_parallel}
+    stages: Options = {"--pipeline-model-parallel-size": plan.pipeline_parallel, **_round(plan)}
     if len(plan.model.layers) % plan.chunks:
         return {**stages, "--pipeline-model-parallel-layout": _layout(plan)}
     virtual = {"--num-virtual-stages-per-pipeline-rank": plan.virtual_stages} if plan.virtual_stages > 1 else {}
     return {**stages, **virtual}
+
+
+def _round(plan: Plan) -> Options:
+    """Return the micro-batches that a virtual stage takes in a row, where the usual one per stage leaves a rest that
+    interleaving refuses: more than none and fewer than the stages.
+    """
+    stages, batches = plan.pipeline_parallel, plan.micro_batches
+    if plan.virtual_stages == 1 or batches % stages == 0:
+        return {}
+    size = next(size for size in range(stages, batches + 1) if not 0 < batches % size < stages)
+    return {"--microbatch-group-size-per-virtual-pipeline-stage": size}
 
 
 def _layout(plan: Plan) -> str:
@@ -357,7 +415,9 @@ def _recompute(plan: Plan) -> Options:
     granularity: Options = {"--recompute-granularity": plan.recompute}
     if plan.recompute == "selective":
         return granularity
-    method, layers = ("block", plan.recompute_layers) if plan.recompute_layers else ("uniform", 1)
+    # A block is counted in each virtual stage, a strategy counts the layers of all of them.
+    block = -(-plan.recompute_layers // plan.virtual_stages)
+    method, layers = ("block", block) if block else ("uniform", 1)
     return {**granularity, "--recompute-method": method, "--recompute-num-layers": layers}
 
 

@@ -7,18 +7,21 @@ import re
 from gigawatt.errors import InputError, Problem
 from gigawatt.export._imported import Imported
 from gigawatt.export._read_megatron import read_megatron
-from gigawatt.export._read_torchtitan import read_torchtitan
+from gigawatt.export._read_torchtitan import read_torchtitan, read_torchtitan_config
 
 _TABLE = re.compile(r"^\s*\[[A-Za-z_][\w.]*\]\s*(?:#.*)?$", re.MULTILINE)
+_MODULE = re.compile(r"^\s*from\s+torchtitan[\w.]*\s+import\s|\bParallelismConfig\(", re.MULTILINE)
 _OPTION = re.compile(r"(?:^|[\s\"'(])--[a-z]")
 
 
 def read_strategy(text: str, name: str) -> Imported:
-    """Return the strategy of a torchtitan job file (TOML) or of Megatron-LM arguments (a shell file or a string).
+    """Return the strategy of a torchtitan job (a TOML file or a Python module with one configuration) or of Megatron-LM arguments (a shell file or a string).
 
     `name` is what errors call the text. Raises InputError naming the line where it cannot be read, or saying that it
     is neither format.
     """
+    if _MODULE.search(text):
+        return read_torchtitan_config(text, name)
     if _TABLE.search(text):
         return read_torchtitan(text, name)
     if _OPTION.search(text):
@@ -28,6 +31,6 @@ def read_strategy(text: str, name: str) -> Imported:
             message="no strategy is recognised here",
             location=f"{name}:1",
             found=repr(next(iter(text.strip().splitlines()), ""))[:60],
-            allowed="a torchtitan job file with [sections], or Megatron-LM arguments (--option value)",
+            allowed="a torchtitan job file with [sections] or module with ParallelismConfig, or Megatron-LM arguments (--option value)",
         )
     )

@@ -73,6 +73,8 @@ _IMPLIED = frozenset(
         "--optimizer",
         "--optimizer-offload-fraction",
         "--use-precision-aware-optimizer",
+        "--disable-bias-linear",
+        "--microbatch-group-size-per-virtual-pipeline-stage",
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
         "--lr",
@@ -95,6 +97,7 @@ _DECIDING = frozenset(
         "--expert-tensor-parallel-size",
         "--cp-comm-type",
         "--recompute-activations",
+        "--checkpoint-activations",  # of 2021, and of forks since; all layers
         "--recompute-granularity",
         "--recompute-method",
         "--recompute-num-layers",
@@ -171,16 +174,17 @@ def read_megatron(text: str, name: str) -> Imported:
     flags["offload_activations"] |= int(given.count("--cpu-offloading-num-layers", 0, least=0) > 0)
     world = _world(given)
     ranks = _ranks(given, counts, world)
+    virtual = _virtual_stages(given, counts["pipeline_parallel"], model)
     strategy: dict[str, int | str] = {
         **DEFAULTS,
         **counts,
         **flags,
-        "virtual_stages": _virtual_stages(given, counts["pipeline_parallel"], model),
+        "virtual_stages": virtual,
         "expert_tensor_parallel": given.count(
             "--expert-tensor-parallel-size", counts["tensor_parallel"] if model.get("experts") else 1
         ),
         "context_exchange": _exchange(given, counts["context_parallel"]),
-        **_recompute(given),
+        **_recompute(given, virtual),
         "zero_stage": _zero_stage(given),
     }
     return Imported(
@@ -251,12 +255,15 @@ def _exchange(given: _Arguments, context: int) -> str:
     return str(given.choice("--cp-comm-type", {**_EXCHANGED, "a2a+p2p": "ring"}, "p2p"))
 
 
-def _recompute(given: _Arguments) -> dict[str, int | str]:
+def _recompute(given: _Arguments, virtual: int) -> dict[str, int | str]:
     if "--recompute-granularity" not in given:
-        return {"recompute": "selective" if "--recompute-activations" in given else "none", "recompute_layers": 0}
+        kind = "selective" if "--recompute-activations" in given else "none"
+        return {"recompute": "full" if "--checkpoint-activations" in given else kind, "recompute_layers": 0}
     kind = given.choice("--recompute-granularity", {"full": "full", "selective": "selective"}, "")
     block = kind == "full" and given.text("--recompute-method", "uniform") == "block"
-    return {"recompute": kind, "recompute_layers": given.count("--recompute-num-layers", 0) if block else 0}
+    # Megatron-LM counts the block in each virtual stage, a strategy in all of them.
+    layers = given.count("--recompute-num-layers", 0) * virtual if block else 0
+    return {"recompute": kind, "recompute_layers": layers}
 
 
 def _zero_stage(given: _Arguments) -> int:

@@ -1,10 +1,13 @@
-"""torchtitan job files to a strategy: the inverse of _torchtitan, with the framework's defaults where it is silent."""
+"""torchtitan jobs to a strategy: the inverse of _torchtitan and _torchtitan_config, with the framework's defaults where
+a file is silent. Nothing of a Python module is executed.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +16,7 @@ from gigawatt.export._imported import Imported
 from gigawatt.export._options import packaged_rows
 from gigawatt.export._plan import DEFAULTS
 from gigawatt.export._torchtitan import SCHEDULES
+from gigawatt.export._torchtitan_config import CONVERTERS, RECOMPUTED, SECTIONS
 
 _COUNTS: Mapping[str, str] = MappingProxyType(
     {
@@ -25,6 +29,7 @@ _COUNTS: Mapping[str, str] = MappingProxyType(
 )
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {
+        "sequence_parallel": "parallelism.enable_sequence_parallel",
         "tensor_overlap": "parallelism.enable_async_tensor_parallel",
         "offload_optimizer": "training.enable_cpu_offload",
     }
@@ -39,9 +44,41 @@ _SCHEDULED: Mapping[str, str] = MappingProxyType(
 _EXCHANGED = MappingProxyType({"allgather": "all_gather", "alltoall": "ring"})
 _RECOMPUTED = MappingProxyType({"none": "none", "selective": "selective", "full": "full"})
 _RESHARD = MappingProxyType({"default": None, "never": 2, "always": 3})
-_CONVERTED = MappingProxyType({"quantize.linear.float8": "fp8_current", "quantize.linear.mx": "mxfp8"})
+_CONVERTED = MappingProxyType(
+    {
+        "quantize.linear.float8": "fp8_current",
+        "quantize.linear.mx": "mxfp8",
+        "float8": "fp8_current",
+        "mx": "mxfp8",
+        **{name: precision for precision, (name, _) in CONVERTERS.items()},  # the last of equal names counts
+    }
+)
 _MODEL = ("layers", "hidden", "ffn", "heads", "kv_heads", "vocab", "experts", "topk", "moe_ffn")
-_LOCAL_BATCH, _SEQUENCE = 8, 2048  # torchtitan 0.2.2, where a file is silent
+_LOCAL_BATCH, _SEQUENCE = 8, 2048  # torchtitan 0.2.2 and 0.3.0, where a file is silent
+# What a module says by a name: classes of sections, of recomputation and of converters.
+_SECTION = {name: section for section, name in SECTIONS.items()}
+_POLICY = {text.removesuffix(".Config()"): mode for mode, text in RECOMPUTED.items()}
+# Where 0.0 and 0.1 had options, and where they are since.
+_OLDER: Mapping[str, str] = MappingProxyType(
+    {
+        "training.batch_size": "training.local_batch_size",
+        "training.compile": "compile.enable",
+        **{
+            f"{section}.{path.rsplit('.', 1)[1]}": path
+            for section in ("training", "experimental")
+            for path in (
+                *_COUNTS.values(),
+                "parallelism.enable_async_tensor_parallel",
+                "parallelism.data_parallel_replicate_degree",
+                "parallelism.data_parallel_shard_degree",
+                "parallelism.pipeline_parallel_schedule",
+                "parallelism.context_parallel_rotate_method",
+            )
+        },
+    }
+)
+# Options that moved from 0.2 to 0.3, by their later path.
+_MOVED = MappingProxyType({"compile.enable_async_tensor_parallel": "parallelism.enable_async_tensor_parallel"})
 _DECIDING = frozenset(
     {
         *_COUNTS.values(),
@@ -75,16 +112,16 @@ _IMPLIED = frozenset(
         "quantize.linear.float8.recipe_name",
         "quantize.linear.float8.enable_fsdp_float8_all_gather",
         "quantize.linear.mx.recipe_name",
+        "training.disable_cuda_graphs",
     }
 )
 
 
 class _Job:
-    """Options of one job file by dotted path, with errors that say where."""
+    """Options of one job file by dotted path, with errors that say where. `lines` has those of a Python module."""
 
-    def __init__(self, text: str, name: str) -> None:
-        self.text, self.name = text, name
-        self.values = dict(_leaves(_parsed(text, name), ""))
+    def __init__(self, text: str, name: str, values: Mapping[str, Any], lines: Mapping[str, int] | None = None) -> None:
+        self.text, self.name, self.values, self.lines = text, name, values, lines or {}
 
     def count(self, path: str, default: int, least: int = 1) -> int:
         """Return a whole number, or the default where the file is silent; raises InputError."""
@@ -95,7 +132,7 @@ class _Job:
 
     def flag(self, path: str) -> int:
         """Return 1 where a switch is on; raises InputError where it is no switch."""
-        value = self.values.get(path, False)
+        value = self.values.get(path, path == _FLAGS["sequence_parallel"])
         if not isinstance(value, bool):
             self.refuse(path, "true or false")
         return int(value)
@@ -112,7 +149,7 @@ class _Job:
         raise InputError(
             Problem(
                 message=f"{path} has no usable value",
-                location=f"{self.name}:{_line(self.text, path)}",
+                location=f"{self.name}:{self.lines.get(path) or _line(self.text, path)}",
                 found=repr(found),
                 allowed=allowed,
                 nearest=nearest_name(found, allowed.split(", ")) if isinstance(found, str) and "," in allowed else "",
@@ -125,7 +162,77 @@ def read_torchtitan(text: str, name: str) -> Imported:
 
     Raises InputError naming the line where the TOML breaks or the first value that cannot be used.
     """
-    job = _Job(text, name)
+    stated = _leaves(_parsed(text, name), "")
+    lines = {_OLDER[path]: _line(text, path) for path, _ in stated if path in _OLDER}
+    return _imported(_Job(text, name, {_OLDER.get(path, path): value for path, value in stated}, lines))
+
+
+def read_torchtitan_config(text: str, name: str) -> Imported:
+    """Return the strategy of a Python module that holds one torchtitan configuration (version 0.3.0 and later).
+
+    Raises InputError naming the line where the Python breaks, the second configuration, or the first value that cannot
+    be used.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise InputError(Problem(message=f"not Python: {error}", location=f"{name}:{line}")) from error
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    for path, value, line in _stated(tree):
+        if path in values and path == "parallelism.":
+            raise InputError(Problem(message="several configurations; keep the one to read", location=f"{name}:{line}"))
+        values[path], lines[path] = value, line
+    values.pop("parallelism.", None)
+    return _imported(_Job(text, name, values, lines))
+
+
+def _stated(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
+    """Yield path, value and line of what a module says, in its order: keyword arguments of the classes of sections,
+    assignments to options, the policy of recomputation, the flavor and the converters.
+    """
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.Assign | ast.keyword | ast.ImportFrom)]
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+        if isinstance(node, ast.ImportFrom):
+            if any(alias.name == "model_registry" for alias in node.names) and node.module:
+                yield "model.name", node.module.rsplit(".", 1)[-1], node.lineno
+        elif isinstance(node, ast.Assign):
+            path = ".".join(ast.unparse(node.targets[0]).split(".")[-2:])
+            if path.split(".")[0] in SECTIONS:
+                yield _MOVED.get(path, path), _literal(node.value), node.lineno
+        elif isinstance(node, ast.keyword):
+            if node.arg == "activation_checkpoint":
+                policy = ast.unparse(node.value).split(".")[0]
+                yield "activation_checkpoint.mode", _POLICY.get(policy, policy), node.value.lineno
+        else:
+            yield from _called(node)
+
+
+def _called(node: ast.Call) -> Iterator[tuple[str, Any, int]]:
+    name = ast.unparse(node.func).removesuffix(".Config")
+    if name in _CONVERTED:
+        yield "model.converters", [name], node.lineno
+    elif name == "model_registry" and node.args:
+        yield "model.flavor", _literal(node.args[0]), node.lineno
+    elif section := _SECTION.get(name):
+        if section == "parallelism":
+            yield "parallelism.", None, node.lineno
+        for keyword in node.keywords:
+            if keyword.arg:
+                path = f"{section}.{keyword.arg}"
+                yield _MOVED.get(path, path), _literal(keyword.value), keyword.value.lineno
+
+
+def _literal(node: ast.expr) -> Any:
+    """Return the value of a literal, or the text of any other expression, which no option takes."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+
+
+def _imported(job: _Job) -> Imported:
     counts = {field: job.count(path, int(DEFAULTS[field])) for field, path in _COUNTS.items()}
     model = _model(job)
     shards, ranks = _ranks(job)
@@ -251,6 +358,7 @@ def _global_batch(job: _Job, local: int, ranks: int | None) -> int | None:
 
 def _precision(job: _Job) -> str | None:
     converters = job.values.get("model.converters", [])
+    converters = converters.split(",") if isinstance(converters, str) else converters
     if isinstance(converters, list):
         for converter in converters:
             if converter in _CONVERTED:

@@ -18,6 +18,7 @@ from gigawatt.errors import InputError, Problem
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
 _ARITHMETIC = re.compile(r"\$\(\(([^()]*)\)\)")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?[-=]([^{}]*))?\}|([A-Za-z_]\w*))")
+_SEVERAL = re.compile(r"\s--|--[\w-]+\s")
 _OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = MappingProxyType(
     {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv}
 )
@@ -81,7 +82,7 @@ def _words(text: str, name: str) -> Iterator[tuple[str, int]]:
             closed = array and word.endswith(")") and "(" not in word
             word = word.removesuffix(")") if closed else word
             # A quoted block of arguments is one word to the shell, and several to the program.
-            for part in _split(word, place) if " --" in word else [word]:
+            for part in _split(word, place) if _SEVERAL.search(word) else [word]:
                 if part:
                     yield part, number
             if closed:
