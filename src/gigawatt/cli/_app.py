@@ -180,6 +180,9 @@ def validate_training(
     data: Annotated[
         Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
     ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="The packaged measurements that no constant was fitted to.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict every published training measurement and print the residuals by group."""
@@ -187,7 +190,7 @@ def validate_training(
     from gigawatt.validation import validate_training as run
 
     with working("predicting"):
-        result = run(data)
+        result = run(data, held_out)
     print_json(result) if as_json else print_residuals(result, console())
 
 

@@ -122,21 +122,20 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
         title_justify="left",
         title_style="bold",
     )
-    for heading in ("group", "rows", "median", "90th pct", "bias", "left out", "one constant", "skipped"):
-        table.add_column(heading, justify="left" if heading == "group" else "right")
-    baseline = summary.get("baseline", {}).get("by_group", {})
-    left_out = summary.get("left_out", {}).get("by_group", {})
+    kinds = [kind for kind in ("left_out", "baseline", "baseline_left_out") if kind in summary]
+    titles = {"left_out": "left\nout", "baseline": "one\nconstant", "baseline_left_out": "constant,\nleft out"}
+    table.add_column("group", no_wrap=True)
+    for heading in ("rows", "median", "90th\npct", "bias", *(titles[kind] for kind in kinds)):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, group in [*summary["by_group"].items(), ("all", summary)]:
-        other = baseline.get(name) if name != "all" else summary.get("baseline")
+        others = [summary[kind] if name == "all" else summary[kind]["by_group"].get(name) for kind in kinds]
         table.add_row(
             name,
             str(group["n"]),
             _percent(group["median_abs_error_pct"]),
             _percent(group["p90_abs_error_pct"]),
             _signed(group["bias_pct"]),
-            _median(left_out.get(name) if name != "all" else summary.get("left_out")),
-            _median(other),
-            str(group.get("skipped", 0)),
+            *(_median(other) for other in others),
         )
     console.print(table)
     skipped = [row for row in result["rows"] if row["skipped"]]
@@ -149,7 +148,11 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
     )
     if "left_out" in summary:
         console.print(
-            f"left out: median error with constants that were fitted without the group; {summary['constants']} constants belong to chips and software stacks. One constant: the fraction of peak per chip and format that fits these rows best."
+            f"left out: median error with constants that were fitted without the group; {summary['constants']} constants belong to chips and software stacks."
+        )
+    if "baseline_left_out" in summary:
+        console.print(
+            "one constant: the fraction of peak per chip and format that fits these very rows best; left out: that of the other sources."
         )
     for order in result.get("rankings", ()):
         console.print(

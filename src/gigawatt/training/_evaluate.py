@@ -250,7 +250,7 @@ class Evaluator:
         beside = (self.layer_counts[:, None] - layers).clip(0.0)  # layers of the other stages
         others = self.layer_counts @ per_layer + _both_ends(costs, at) + (micro - busy_stage) * c.pipeline_parallel
         others = np.maximum(others - micro, 0.0)
-        result["pipeline bubble"] = self._bubble(b, micro, others, micro - forward, (layers, beside), per_layer)
+        result["pipeline bubble"] = self._bubble(b, micro, others, micro - forward, (layers, beside))
         result["batch remainder"] = micro * np.maximum(b.rounds - exact, 0.0)
         result["data-parallel communication"] = self._data_parallel(b, owned, forward, backward)
         result["optimizer"] = self._optimizer(b, owned)
@@ -263,13 +263,13 @@ class Evaluator:
             result["data loading"] = np.maximum(reading - np.add.reduce(list(result.values())), 0.0)
         return result
 
-    def _bubble(
-        self, b: Block, micro: Array, others: Array, backward: Array, layers: tuple[Array, Array], per_layer: Array
-    ) -> Array:
+    def _bubble(self, b: Block, micro: Array, others: Array, backward: Array, layers: tuple[Array, Array]) -> Array:
         """Return the seconds that the pace-setting stage waits: for one micro-batch through all other stages, over the
         chunks (docs/science.md 5). `layers` (G, C) are those of that stage and of all the others.
 
-        Zero bubble fills a gap with two weight passes of the stage that waits, as far as the gap is that long.
+        Zero bubble hides a weight pass of every stage behind the last passes and as much of another as fits into the
+        gap of a forward pass: per stage F + B - min(W, F) are left, B without the weight pass (arXiv 2401.10241: F + B
+        - W, where W is no longer than F).
         """
         c = b.columns
         p = c.pipeline_parallel
@@ -278,7 +278,8 @@ class Evaluator:
             return np.asarray(plain)
         each = b.costs.weight_gradient[:, b.at]
         weight = (layers[0] * each).sum(axis=0)
-        zero = np.maximum(others - (layers[1] * np.minimum(2.0 * each, per_layer)).sum(axis=0), 0.0)
+        ahead = b.costs.matmul_forward + b.costs.attention_forward + b.costs.vector_forward + b.costs.host_forward
+        zero = np.maximum(others - (layers[1] * (each + np.minimum(each, ahead[:, b.at]))).sum(axis=0), 0.0)
         dual = np.maximum(p / 2 - 1, 0) * np.maximum(micro + backward - 3 * weight, 0.0)
         return np.asarray(np.choose(c.schedule, [plain, zero, dual]))
 

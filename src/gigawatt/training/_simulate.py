@@ -99,7 +99,8 @@ class _Run:
         self.record = frozenset(record)
         self.rows: list[tuple[int, str, str, float, float]] = []
         self.done: dict[tuple[str, int, int, int], float] = {}
-        self.waiting: list[list[Task]] = [[] for _ in range(phases.stages)]
+        # weight passes that wait, with the seconds that are left of them: they consist of many layers' products
+        self.waiting: list[list[tuple[Task, float]]] = [[] for _ in range(phases.stages)]
         self.split = phases.schedule != "1f1b"
         self.random = np.random.default_rng(phases.seed)
 
@@ -121,8 +122,10 @@ class _Run:
             return None
         return arrived + (self.phases.send_s if p > 1 else 0.0)
 
-    def run(self, stage: int, task: Task, at: float) -> None:
-        """Execute one pass on a stage from a time on: computing, then what its exchange shows."""
+    def run(self, stage: int, task: Task, at: float, part: float | None = None) -> None:
+        """Execute one pass on a stage from a time on: computing, then what its exchange shows. `part` seconds of a
+        weight pass where it is cut.
+        """
         name, micro, chunk = task
         phases = self.phases
         scale = 1.0 + phases.jitter * abs(float(self.random.standard_normal())) if phases.jitter else 1.0
@@ -135,7 +138,8 @@ class _Run:
             parts.append(("compute", "backward", whole if self.split else whole + float(phases.weight[stage, chunk])))
             exposed = phases.exposed_backward
         else:
-            parts.append(("compute", "weight gradient", float(phases.weight[stage, chunk])))
+            seconds = float(phases.weight[stage, chunk]) if part is None else part
+            parts.append(("compute", "weight gradient", seconds))
             exposed = {}
         parts += [(kind, name_of(name), float(seconds[stage, chunk])) for kind, seconds in exposed.items()]
         start = at
@@ -148,15 +152,25 @@ class _Run:
         if name != "W":
             self.done[name, micro, stage, chunk] = start
         if name == "B" and self.split:
-            self.waiting[stage].append(("W", micro, chunk))
+            self.waiting[stage].append((("W", micro, chunk), float(phases.weight[stage, chunk])))
 
     def fill(self, stage: int, until: float) -> None:
-        """Run waiting weight passes that end before the next pass can start."""
-        while self.waiting[stage]:
-            _, _, chunk = self.waiting[stage][0]
-            if self.free[stage] + float(self.phases.weight[stage, chunk]) > until * (1 + 1e-12):
-                return
-            self.run(stage, self.waiting[stage].pop(0), self.free[stage])
+        """Run waiting weight passes, whole or in part, until the next pass can start: as much as one of them, the
+        published order (arXiv 2401.10241, ZB-H1).
+        """
+        until = min(until, self.free[stage] + float(self.phases.weight[stage].max()))
+        while self.waiting[stage] and self.free[stage] < until * (1 - 1e-12):
+            task, left = self.waiting[stage].pop(0)
+            part = min(left, until - self.free[stage])
+            self.run(stage, task, self.free[stage], part)
+            if left - part > 1e-12 * left:
+                self.waiting[stage].insert(0, (task, left - part))
+
+    def drain(self, stage: int) -> None:
+        """Run what is left of the weight passes."""
+        for task, left in self.waiting[stage]:
+            self.run(stage, task, self.free[stage], left)
+        self.waiting[stage].clear()
 
 
 def name_of(task: str) -> str:
@@ -187,8 +201,7 @@ def _execute(phases: StepPhases, record: Sequence[int]) -> tuple[_Run, float]:
                 position[stage] += 1
                 moved = True
             if position[stage] == len(order):
-                while run.waiting[stage]:
-                    run.run(stage, run.waiting[stage].pop(0), run.free[stage])
+                run.drain(stage)
                 pending.discard(stage)
         if not moved and pending:
             raise ValueError("the schedule waits for itself: no stage can run its next pass")

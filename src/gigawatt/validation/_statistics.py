@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,32 @@ def one_constant(rows: Sequence[Mapping[str, Any]], rate: str, key: str) -> list
         for name in {row[key] for row in rows}
     }
     return [None if row[rate] is None else medians[row[key]] / row[rate] for row in rows]
+
+
+def constant_elsewhere(
+    rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]], rate: str, key: str
+) -> list[float | None]:
+    """Return ratios of the baseline out of sample: every row at the median utilisation of the `known` rows of other
+    groups with its `key` (accelerator, precision), else with its accelerator, else of all of them.
+    """
+    levels: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
+        lambda row: row[key],
+        lambda row: row[key][0],
+        lambda _: None,
+    )
+    found: dict[tuple[str, int, Any], float] = {}
+
+    def constant(row: Mapping[str, Any]) -> float:
+        for level, name in enumerate(levels):
+            at = (row["group"], level, name(row))
+            if at not in found:
+                others = [k[rate] for k in known if k["group"] != at[0] and k[rate] is not None and name(k) == at[2]]
+                found[at] = float(np.median(others)) if others else np.nan
+            if np.isfinite(found[at]):
+                return found[at]
+        return np.nan
+
+    return [None if row[rate] is None else constant(row) / row[rate] for row in rows]
 
 
 def ranking(rows: Sequence[Mapping[str, Any]], group: str) -> dict[str, Any]:

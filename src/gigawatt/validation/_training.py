@@ -15,8 +15,17 @@ import numpy as np
 from gigawatt.model import FlopConvention
 from gigawatt.training import REJECTIONS, Columns, Evaluator, Space, mfu_of, strategies
 from gigawatt.validation._parameters import parameters
-from gigawatt.validation._rows import Reading, UnreadableRowError, meaning, number, read, read_rows
-from gigawatt.validation._statistics import one_constant, ranking, summarise
+from gigawatt.validation._rows import (
+    HELD_OUT,
+    PUBLISHED,
+    Reading,
+    UnreadableRowError,
+    meaning,
+    number,
+    read,
+    read_rows,
+)
+from gigawatt.validation._statistics import constant_elsewhere, one_constant, ranking, summarise
 
 # Shares of a stage's layers that a source which does not state its recompute may have recomputed.
 PARTIAL = (0.25, 0.5, 0.75)
@@ -32,26 +41,33 @@ TOLERATED = {
 }
 
 
-def validate_training(data: Path | None = None) -> dict[str, Any]:
-    """Return the residuals of every row of a table (the packaged one by default): `rows` and `summary`.
+def validate_training(data: Path | None = None, held_out: bool = False) -> dict[str, Any]:
+    """Return the residuals of every row of a table: `rows` and `summary`. Without `data` it is the packaged one that
+    the constants are fitted to, with `held_out` the packaged one that they are not.
 
     A row has id, group, quantity, measured, predicted, ratio (predicted over measured rate), calibrated (whether the
     chip's kernels were measured), skipped (reason or None), assumed and note. Raises InputError for a table that
     cannot be read.
     """
-    rows = [_predict(row) for row in read_rows(data)]
+    rows = [_predict(row) for row in read_rows(data, HELD_OUT if held_out else PUBLISHED)]
     summary = summarise(rows)
     for row, ratio in zip(rows, one_constant(rows, "_utilisation", "_baseline"), strict=True):
         row["baseline_ratio"] = ratio
     summary["baseline"] = summarise(rows, "baseline_ratio")
     if data is None:
+        known = [_predict(row) for row in read_rows(None)] if held_out else rows
+        for row, ratio in zip(rows, constant_elsewhere(rows, known, "_utilisation", "_baseline"), strict=True):
+            row["baseline_left_out_ratio"] = ratio
+        summary["baseline_left_out"] = summarise(rows, "baseline_left_out_ratio")
+    if data is None and not held_out:
         left_out = _left_out()
         for row in rows:
             row["left_out_ratio"] = left_out.get(row["id"]) if row["ratio"] is not None else None
         summary["left_out"] = summarise(rows, "left_out_ratio")
         summary["constants"] = len(parameters())
     public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
-    sweeps = [ranking(public, group) for group in SWEEPS if sum(row["group"] == group for row in public) > 1]
+    predicted = [row["group"] for row in public if row["ratio"] is not None]
+    sweeps = [ranking(public, group) for group in SWEEPS if predicted.count(group) > 1]
     return {"rows": public, "summary": summary, "rankings": sweeps}
 
 
