@@ -51,7 +51,11 @@ def validate_training(data: Path | None = None) -> dict[str, Any]:
         summary["left_out"] = summarise(rows, "left_out_ratio")
         summary["constants"] = len(parameters())
     public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
-    sweeps = [ranking(public, group) for group in SWEEPS if sum(row["group"] == group for row in public) > 1]
+    sweeps = [
+        ranking(public, group)
+        for group in SWEEPS
+        if sum(row["group"] == group and row["ratio"] is not None for row in public) > 1
+    ]
     return {"rows": public, "summary": summary, "rankings": sweeps}
 
 
