@@ -85,6 +85,8 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
         ) from None
     except yaml.YAMLError as error:
         raise InputError(Problem(message=f"this is not valid YAML ({error})", location=name)) from None
+    except RecursionError:
+        raise InputError(Problem(message="nested too deeply for a document", location=name)) from None
     if node is None:
         raise InputError(
             Problem(message="the file is empty", location=name, allowed="a mapping such as 'name: my plan'")

@@ -84,7 +84,7 @@ def test_every_chart_is_drawn_named_and_has_a_table(page):
 
 
 def test_labels_are_reachable(page):
-    assert page.get_by_role("heading", level=1).inner_text() == "Colossus, 100,000 H100"
+    assert page.get_by_role("heading", level=1).inner_text() == "Colossus on H100"
     for title in (
         "The answer",
         "Limits",

@@ -51,6 +51,7 @@ WRONG = {
     ),
     "for nothing": (["train", "ask", LLAMA, "--budget", "$1 million", "--price", "$0/h"], "--price: impossible value"),
     "less than nothing": (["train", "ask", LLAMA, "--budget", "-$5", "--price", "$2/h"], "--budget: impossible value"),
+    "no end": (["train", "ask", LLAMA, "--optimal", "1e300 years"], "--optimal: impossible value"),
     "a budget without a price": (["train", "ask", LLAMA, "--budget", "$5 million"], "price of an accelerator-hour"),
     "too many accelerators": (["train", *SMALL, "--count", "1e20"], "--count 1e20: fleet.count"),
     "too large a batch": (["train", *SMALL, "--batch", "1e20 sequences"], "--batch 1e20 sequences"),

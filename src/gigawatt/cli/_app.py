@@ -277,9 +277,11 @@ def calibrate_fit(
     for line in few:
         typer.echo(f"note: {line}, not fitted: {FEWEST} are needed", err=True)
     with working("fitting"):
-        rows = [{**fit.row(), "shapes": fit.shapes} for fit in fit_kernels(table, chips)]
-    if out is not None:
-        write_atomically(out, rows_to_csv(rows))
+        fits = list(fit_kernels(table, chips))
+    if out is not None:  # the columns of kernel_efficiency.csv, whose rows these may replace
+        origin = {"grade": "measured", "date": "", "source": str(measurements)}
+        write_atomically(out, rows_to_csv([{**fit.row(), **origin} for fit in fits]))
+    rows = [{**fit.row(), "shapes": fit.shapes} for fit in fits]
     print_json(rows) if as_json else print_listing("kernel efficiencies", rows, console())
 
 

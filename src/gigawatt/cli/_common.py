@@ -25,6 +25,10 @@ EXIT_INFEASIBLE = 1
 EXIT_FAULT = 70
 
 
+# An option beyond these, in SI, is a slip: no time, ages of the universe, more money than there is.
+_LEAST, _MOST = 1e-12, 1e21
+
+
 def quantity_option(option: str, text: str, unit: str, example: str) -> float:
     """Return the quantity above zero that stands behind an option, in SI.
 
@@ -38,13 +42,13 @@ def quantity_option(option: str, text: str, unit: str, example: str) -> float:
         raise InputError(
             Problem(message=error.message, location=option, found=error.found, allowed=error.allowed)
         ) from None
-    if value <= 0:
+    if not _LEAST <= value <= _MOST:
         raise InputError(
             Problem(
                 message="impossible value",
                 location=option,
                 found=repr(text),
-                allowed=f"above zero, for example {example}",
+                allowed=f"above zero and within reason, for example {example}",
             )
         )
     return value
