@@ -136,7 +136,7 @@ _MAGNITUDES = {
 # Magnitudes that are prefixes of a unit where the unit is not a count: "80 GB", "1 Mi" + "B".
 _PREFIXED = frozenset({"Ki", "Mi", "Gi", "Ti", "k", "M", "B", "T"})
 _TEXT = re.compile(
-    r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d[\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
     r"\s*(?:(?P<magnitude>Ki|Mi|Gi|Ti|k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
 )
 COUNT_UNITS = frozenset(

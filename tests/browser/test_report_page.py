@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import gigawatt
-from gigawatt.report import write_html
+from gigawatt.planning import train_scenario
+from gigawatt.report import write_html, write_train_html
+from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -57,6 +59,28 @@ def page(request, browser, report):
         "document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length"
     )
     yield page
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_the_page_of_a_step(browser, tmp_path, width):
+    scenario = Path(__file__).parents[2] / "examples" / "training" / "grok-1-1024-h100.yaml"
+    report = train_scenario(load_scenario(scenario, ["name=Grok-1-with-a-name-that-has-no-blank-and-would-not-fit"]))
+    path = tmp_path / "step.html"
+    write_train_html(report.to_dict(), report.timeline().to_dict(), path)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shown = page.locator("figure#timeline svg").text_content()
+    assert "backward" in shown
+    assert "optimizer" not in shown  # far below a pixel
+    for label in ("HFU", "accelerators that work"):
+        assert page.get_by_text(label, exact=True).count() == 1
+    assert page.get_by_text("--strategy 'tp=").count() == 1
     page.close()
 
 

@@ -1,6 +1,7 @@
 """What a person gets wrong, and what the machine around the program does wrong: one clear message, never a fault."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -160,6 +161,61 @@ def test_extreme_numbers_within_their_bounds_raise_no_warning(settings):
         warnings.simplefilter("error")
         with contextlib.suppress(GigawattError):
             assert run("train", *SMALL, *given).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "finance.lifetime=1 s",
+        "finance.accelerator_price=$1e-5",
+        "reliability.failure_rate=1 /s",
+        "reliability.checkpoint_bandwidth=1 kB/s",
+        "site.grid_limit=1 W",
+        "site.pue=1e6",
+        "training.tokens=1 token",
+        "fleet.count=1e9",
+    ],
+)
+def test_extreme_sites_raise_no_warning(setting, tmp_path):
+    with contextlib.suppress(GigawattError):
+        assert run("plan", ROOT / "examples" / "grok-1.yaml", "--out", tmp_path, "--set", setting).exit_code in (0, 1)
+
+
+def test_a_file_that_is_no_page_is_not_overwritten(tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(OutputError, match="does not exist"):
+        run("plan", ROOT / "examples" / "grok-1.yaml", "--out", notes)
+    assert notes.read_text() == "mine"
+
+
+def test_a_hugging_face_file_is_a_model(tmp_path, monkeypatch):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "num_hidden_layers": 16,
+        "hidden_size": 2048,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 8192,
+        "vocab_size": 128256,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    for scenario in ([], [EXAMPLES / "small-cluster.yaml"]):
+        given = ["--model", "tiny/config.json", "--accelerator", "H100", "--count", "8", "--batch", "64"]
+        data = json.loads(run("train", *scenario, *given, "--json").stdout)
+        assert data["model"]["name"] == "tiny"
+    (tmp_path / "mine.yaml").write_text("model: tiny/config.json\nfleet: {accelerator: H100, count: 8}\n")
+    assert json.loads(run("train", "mine.yaml", "--json").stdout)["model"]["name"] == "tiny"
+
+
+def test_what_a_file_does_not_say_is_said_to_be_assumed(tmp_path):
+    file = tmp_path / "args.sh"
+    run("train", "export", *SMALL, "--out", file)
+    assert "H100 SXM is assumed" in run("train", "read", file).stderr
+    assert "is assumed" not in run("train", "read", file, "--accelerator", "H100").stderr
 
 
 def test_a_reader_that_leaves_early_is_no_failure():

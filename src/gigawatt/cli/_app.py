@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -305,6 +306,8 @@ def calibrate_training(
 
 def main() -> None:
     """Run the command line; turn every deliberate error into one clear message and its exit code."""
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = io.StringIO()
     code = _run()
     try:
         sys.stdout.flush()
@@ -372,7 +375,8 @@ def _report_path(scenario: Path, out: Path | None) -> Path:
     from gigawatt.report import check_writable
 
     target = Path.cwd() if out is None else out
-    if target.suffix.lower() not in (".html", ".htm") and (target.is_dir() or not target.exists()):
+    pipe = target.exists() and not (target.is_file() or target.is_dir())
+    if target.suffix.lower() not in (".html", ".htm") and not pipe:
         target = target / f"{scenario.stem}.html"
     check_writable(target)
     return target

@@ -61,9 +61,8 @@ def need_scipy(command: str) -> None:
     if find_spec("scipy") is None:
         raise InputError(
             Problem(
-                message="SciPy is needed and not installed",
+                message="SciPy is needed; `.venv/bin/python -m pip install -e '.[calibrate]'` installs it in a checkout",
                 location=command,
-                allowed="after `.venv/bin/python -m pip install -e '.[calibrate]'` in a checkout",
             )
         )
 

@@ -169,7 +169,7 @@ def _overridden(document: Document, overrides: Sequence[str | Setting]) -> tuple
         places[path] = setting.place
         while "." in path:  # sections that the override creates
             path = path.rpartition(".")[0]
-            places.setdefault(path, setting.place)
+            places.setdefault(path, document.name if isinstance(item, Setting) else setting.place)
     if problems:
         raise InputError(problems)
     return data, places
