@@ -67,6 +67,22 @@ WRONG = {
     "nothing to compare with": (["train", "why", *SMALL, "--strategy", "tp=8"], "--against: no strategy stands here"),
     "too deep a model": (["train", *SMALL, "--set", "model={base: Llama 3 70B, layers: 1000000}"], "at most 4,096"),
     "not a configuration": (["train", "read", ROOT / "README.md"], "no option of a parallel strategy"),
+    "a chip without a wire": (
+        ["train", *SMALL, "--set", "fleet.accelerator={base: H100, scale_up: 1e-300 B/s}"],
+        "scale_up: impossible value.*1 kB/s",
+    ),
+    "a chip that does not compute": (
+        ["train", *SMALL, "--set", "fleet.accelerator={base: H100, bf16: 1 FLOP/s}"],
+        "bf16: impossible value.*1 MFLOP/s",
+    ),
+    "a sequence of nothing": (
+        ["train", *SMALL, "--set", "assumptions.training.sequence_length=0 tokens"],
+        "assumptions.training.sequence_length: impossible value",
+    ),
+    "an endless batch": (
+        ["train", *SMALL, "--set", "assumptions.training.global_batch=1e20 sequences"],
+        "assumptions.training.global_batch: impossible value",
+    ),
     "no such configuration": (["train", *SMALL, "--model", "none/config.json"], "there is no such file"),
 }
 

@@ -313,6 +313,29 @@ def _options(annotation: Any) -> list[Any]:
     )
 
 
+def _impossible_assumptions(fields: ScenarioFields, document: Document) -> list[Problem]:
+    """Return the assumptions that restate a field of the run with a value that the field would refuse."""
+    problems = []
+    for name in ("tokens", "sequence_length", "global_batch"):
+        path = f"training.{name}"
+        given = (fields.assumptions or {}).get(path)
+        for value in given if isinstance(given, list) else [] if given is None else [given]:
+            try:
+                TrainingSection.model_validate({name: value})
+            except ValidationError as error:
+                item = error.errors()[0]
+                problems.append(
+                    Problem(
+                        message=str(item["msg"]),
+                        location=document.place(f"assumptions.{path}"),
+                        path=f"assumptions.{path}",
+                        found=repr(value),
+                        allowed=str(item.get("ctx", {}).get("allowed", "")),
+                    )
+                )
+    return problems
+
+
 _RANKED = ("tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel")
 
 
@@ -350,6 +373,7 @@ def _contradictions(fields: ScenarioFields, document: Document) -> list[Problem]
                 for i, item in enumerate(fleet.accelerators)
                 if item.count is None
             ]
+    problems += _impossible_assumptions(fields, document)
     if fields.strategy is not None:
         degrees = [getattr(fields.strategy, name) or 1 for name in _RANKED]
         if math.prod(degrees) > MOST_RANKS:
