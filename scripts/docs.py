@@ -25,8 +25,12 @@ def scenario_page() -> str:
     lines = [
         "# Scenario reference",
         "",
-        "Every section and field is optional. Quantities are text with a unit: decimal prefixes k, M, G, T, P, E, binary ones Ki, Mi, Gi, Ti; "
-        "B is bytes, b bits; counts, tokens and money also take k, M, B (billion), T (trillion). A bare number is a count or a fraction. "
+        "Every section is optional, and every field but these: a member of `fleet.accelerators` names its `accelerator` (and its `count` where there are several), "
+        "`training.input` has `sample_bytes` and `tokens_per_sample` together, several `network.sites` need `wide_area`, and a `model` without a `base` needs its sizes. "
+        "Quantities are text with a unit: decimal prefixes k, M, G, T, P, E, binary ones Ki, Mi, Gi, Ti; "
+        "B is bytes, b bits; counts, tokens and money also take k, M, B (billion), T (trillion), counts and tokens Ki, Mi, Gi, Ti (`128k` is 128,000, `128Ki` 131,072). "
+        "A bare number is a count or a fraction; in `sequence_length` and `tokens_per_sample` it counts tokens, in `global_batch` sequences. "
+        "Inside braces a comma ends a field: write `{count: 16384}`, not `{count: 16,384}`. "
         "`--set path=value` overrides any field; `assumptions` overrides any assumption of the report by its path, with a value or [low, best, high].",
         "",
     ]

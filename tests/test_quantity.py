@@ -22,6 +22,8 @@ from gigawatt.quantity import QuantityError, format_quantity, parse_quantity
         ("-$5", "USD", -5.0),
         ("100,000", "", 1e5),
         ("100k", "", 1e5),
+        ("1,234,567.5", "", 1234567.5),
+        ("1_000", "", 1000.0),
         ("314B parameters", "", 314e9),
         ("16 B", "B", 16.0),
         ("2048 sequences", "sequence", 2048),
@@ -30,6 +32,9 @@ from gigawatt.quantity import QuantityError, format_quantity, parse_quantity
         ("10 MW/min", "W/s", 1e7 / 60),
         ("4.64e26 FLOP", "FLOP", 4.64e26),
         (7, "", 7.0),
+        ("16Mi tokens", "token", 2**24),
+        ("128Ki", "", 2**17),
+        ("1 MiB/s", "B/s", 2**20),
     ],
 )
 def test_parse(text, unit, value):
@@ -49,12 +54,23 @@ def test_parse(text, unit, value):
         (True, "", "not a quantity"),
         ("13T tokens", "s", "number of tokens, a time is needed"),
         ("", "W", "not a quantity"),
+        (10**400, "", "not a finite number"),
+        ("1,6", "", "',6' is not a unit"),
+        ("1,0000", "", "is not a unit"),
+        ("128K", "token", "K is the kelvin"),
+        ("3 Ti", "B", "is not a unit"),
         ("__import__('os')", "W", "not a quantity"),
     ],
 )
 def test_parse_refuses(text, unit, word):
     with pytest.raises(QuantityError, match=word):
         parse_quantity(text, unit)
+
+
+def test_a_bare_number_counts_where_its_field_says_so():
+    assert parse_quantity(4096, "token", bare=True) == parse_quantity("4096", "token", bare=True) == 4096
+    with pytest.raises(QuantityError, match="for example 8192 tokens"):
+        parse_quantity("8192", "token", example="8192 tokens")
 
 
 UNITS = ["fraction", "s", "B", "W", "J", "USD", "token", "", "B/s", "FLOP/s", "USD/J", "USD/s", "1/s", "FLOP", "W/s"]

@@ -85,6 +85,8 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
         ) from None
     except yaml.YAMLError as error:
         raise InputError(Problem(message=f"this is not valid YAML ({error})", location=name)) from None
+    except RecursionError:
+        raise InputError(Problem(message="nested too deeply for a document", location=name)) from None
     if node is None:
         raise InputError(
             Problem(message="the file is empty", location=name, allowed="a mapping such as 'name: my plan'")
@@ -136,14 +138,30 @@ class _Reader:
 
     def _items(self, node: Any, path: str) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
+        last, written = "", ""  # the field before, and its value where commas inside braces cut it
         for key, child in node.value:
             name = str(key.value)
             where = f"{path}.{name}" if path else name
+            if node.flow_style and written and name.isdecimal() and child.value == "":
+                if "," in written:
+                    self.problems.pop()
+                written = f"{written},{name}"
+                self.problems.append(
+                    Problem(
+                        message="inside braces a comma ends a field",
+                        location=_mark(self.name, key),
+                        path=f"{path}.{last}" if path else last,
+                        found=repr(written),
+                        allowed=f"{last}: {written.replace(',', '')}",
+                    )
+                )
+                continue
             if name in seen:
                 self.problems.append(
                     Problem(message="this field stands here twice", location=_mark(self.name, key), path=where)
                 )
             seen.add(name)
+            last, written = name, child.value if isinstance(child.value, str) and child.value[-1:].isdecimal() else ""
             yield name, self.value(child, where)
 
     @staticmethod

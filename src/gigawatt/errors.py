@@ -79,8 +79,12 @@ class InfeasibleError(GigawattError):
         super().__init__(message)
 
 
+# Characters that are taken for one another: H1OO is read as H100.
+_ALIKE = str.maketrans({"o": "0", "l": "1", "i": "1"})
+
+
 def nearest_name(name: str, names: Sequence[str]) -> str:
-    """Return the valid name closest to `name` (ignoring case), or "" when none is close."""
-    by_folded = {candidate.casefold(): candidate for candidate in names}
-    found = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.55)
+    """Return the valid name closest to `name` (ignoring case, and O for 0 or l for 1), or "" when none is close."""
+    by_folded = {candidate.casefold().translate(_ALIKE): candidate for candidate in names}
+    found = difflib.get_close_matches(name.casefold().translate(_ALIKE), list(by_folded), n=1, cutoff=0.55)
     return by_folded[found[0]] if found else ""

@@ -5,9 +5,9 @@
     format_quantity(1.5e8, "W")              -> "150 MW"
 
 Prefixes are decimal (k, M, G, T, P, E) or binary (Ki, Mi, Gi, Ti); GB is 1e9 bytes, GiB is 2**30, Gb is 1e9 bits.
-Counts and money may also carry k, M, B (or bn, billion) and T (or trillion): "13T tokens", "100k", "$1.08 billion". A
-bare number is a quantity only where the unit is a count or a fraction. Past this module every number is a float in SI
-units.
+Counts and money may also carry k, M, B (or bn, billion) and T (or trillion): "13T tokens", "100k", "$1.08 billion";
+counts Ki, Mi, Gi and Ti as well: "16Mi tokens". A bare number is a quantity only where the unit is a count or a
+fraction, or where its caller says what it counts. Past this module every number is a float in SI units.
 """
 
 from __future__ import annotations
@@ -119,6 +119,10 @@ _EXAMPLES = {
     "USD/B": "$0.1/GB",
 }
 _MAGNITUDES = {
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
     "k": 1e3,
     "thousand": 1e3,
     "M": 1e6,
@@ -129,10 +133,11 @@ _MAGNITUDES = {
     "T": 1e12,
     "trillion": 1e12,
 }
-_WORDS = frozenset(word for word in _MAGNITUDES if len(word) > 1)
+# Magnitudes that are prefixes of a unit where the unit is not a count: "80 GB", "1 Mi" + "B".
+_PREFIXED = frozenset({"Ki", "Mi", "Gi", "Ti", "k", "M", "B", "T"})
 _TEXT = re.compile(
-    r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
-    r"\s*(?:(?P<magnitude>k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
+    r"^\s*(?P<sign>[+-](?=\s*\$))?\s*(?P<dollar>\$)?\s*(?P<number>[+-]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d[\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"\s*(?:(?P<magnitude>Ki|Mi|Gi|Ti|k|M|B|T|bn|thousand|million|billion|trillion)(?![A-Za-z]))?\s*(?P<unit>.*?)\s*$"
 )
 COUNT_UNITS = frozenset(
     {"", "fraction", "token", "sequence", "USD", "FLOP", "USD/J", "USD/s", "USD/W", "USD/token", "token/s", "USD/B"}
@@ -152,34 +157,45 @@ def kind_of(unit: str) -> str:
     return _KINDS.get(unit, f"quantity in {unit}")
 
 
-def parse_quantity(text: str | int | float, unit: str) -> float:
+def parse_quantity(text: str | int | float, unit: str, *, bare: bool = False, example: str = "") -> float:
     """Return `text` in the SI unit `unit` (see the module docstring for what may be written).
 
-    Raises QuantityError where it is no number, has another dimension, has no unit where one is needed, or is not
-    finite.
+    `bare` takes a number without a unit as one in `unit`; `example` is what an error shows instead of the usual
+    example of the unit. Raises QuantityError where it is no number, has another dimension, has no unit where one is
+    needed, or is not finite.
     """
-    allowed = f"{kind_of(unit)}, for example {_EXAMPLES.get(unit, '1 ' + unit)}"
+    allowed = f"{_article(kind_of(unit))}, for example {example or _EXAMPLES.get(unit, '1 ' + unit)}"
+    bare = bare or unit in ("", "fraction")
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise QuantityError("not a quantity", found=repr(text), allowed=allowed)
     if not isinstance(text, str):
-        if unit not in ("", "fraction"):
+        if not bare:
             raise QuantityError("a unit is missing", found=repr(text), allowed=allowed)
-        return _finite(float(text), repr(text), allowed)
+        return _finite(_as_float(text), repr(text), allowed)
     match = _TEXT.match(text)
     if match is None:
         raise QuantityError("not a quantity", found=repr(text), allowed=allowed)
     number = float(match["number"].replace(",", "").replace("_", "")) * (-1.0 if match["sign"] == "-" else 1.0)
     magnitude, rest = match["magnitude"], match["unit"]
-    if magnitude in ("k", "M", "B", "T") and unit not in COUNT_UNITS:
+    if magnitude in _PREFIXED and unit not in COUNT_UNITS:
         rest, magnitude = f"{magnitude}{rest}", None
     number *= _MAGNITUDES[magnitude] if magnitude else 1.0
     if match["dollar"]:
         rest = f"USD{rest}" if rest.startswith("/") or not rest else f"USD {rest}"
+    if rest == "K" and unit in COUNT_UNITS:
+        raise QuantityError("K is the kelvin", found=repr(text), allowed="k for 1,000 or Ki for 1,024")
     if not rest:
-        if unit not in ("", "fraction"):
+        if not bare:
             raise QuantityError("a unit is missing", found=repr(text), allowed=allowed)
         return _finite(number, repr(text), allowed)
     return _finite(number * _factor(rest, unit, text, allowed), repr(text), allowed)
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
 
 
 def _finite(value: float, found: str, allowed: str) -> float:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import gigawatt
-from gigawatt.report import write_html
+from gigawatt.planning import train_scenario
+from gigawatt.report import write_html, write_train_html
+from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -60,6 +62,28 @@ def page(request, browser, report):
     page.close()
 
 
+@pytest.mark.parametrize("width", [1280, 420])
+def test_the_page_of_a_step(browser, tmp_path, width):
+    scenario = Path(__file__).parents[2] / "examples" / "training" / "grok-1-1024-h100.yaml"
+    report = train_scenario(load_scenario(scenario, ["name=Grok-1-with-a-name-that-has-no-blank-and-would-not-fit"]))
+    path = tmp_path / "step.html"
+    write_train_html(report.to_dict(), report.timeline().to_dict(), path)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shown = page.locator("figure#timeline svg").text_content()
+    assert "backward" in shown
+    assert "optimizer" not in shown  # far below a pixel
+    for label in ("HFU", "accelerators that work"):
+        assert page.get_by_text(label, exact=True).count() == 1
+    assert page.get_by_text("--strategy 'tp=").count() == 1
+    page.close()
+
+
 def test_no_error_and_no_request(page, report):
     assert page.complaints == []
     assert page.requests == [report.as_uri()]
@@ -84,7 +108,7 @@ def test_every_chart_is_drawn_named_and_has_a_table(page):
 
 
 def test_labels_are_reachable(page):
-    assert page.get_by_role("heading", level=1).inner_text() == "Colossus, 100,000 H100"
+    assert page.get_by_role("heading", level=1).inner_text() == "Colossus on H100"
     for title in (
         "The answer",
         "Limits",

@@ -1,10 +1,11 @@
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
-from gigawatt.catalog import KINDS, load_catalog, model_from_config
+from gigawatt.catalog import KINDS, load_catalog, model_from_config, model_from_spec
 from gigawatt.catalog._catalog import sortable_date
 from gigawatt.catalog._tables import packaged_rows, si_units
 from gigawatt.errors import InputError
@@ -28,10 +29,27 @@ def test_every_number_is_finite_ordered_and_sourced(catalog):
 
 def test_every_alias_and_price_series_resolves(catalog):
     for row in packaged_rows("aliases.csv"):
+        if row["kind"].startswith("family of "):
+            assert catalog.accelerator(row["name"]).name == row["name"]
+            continue
         found = catalog.accelerator(row["alias"]) if row["kind"] == "accelerator" else catalog.model_entry(row["alias"])
         assert found.name == row["name"]
     for row in packaged_rows("price_series.csv"):
         assert catalog.accelerator_price(catalog.accelerator(row["accelerator"]), "2025").unit == "USD"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("H1OO", "H100 SXM"), ("Blackwell", "GB200 (per GPU)"), ("tpu", "TPU v5p")]
+)
+def test_what_a_name_may_have_meant(catalog, name, nearest):
+    with pytest.raises(InputError, match=re.escape(f"did you mean {nearest!r}")):
+        catalog.accelerator(name)
+
+
+@pytest.mark.parametrize(("field", "value"), [("layers", 1_000_000), ("experts", 10**9), ("hidden", 10**20)])
+def test_no_model_is_that_large(catalog, field, value):
+    with pytest.raises(InputError, match=f"model.{field}: impossible value.*at most"):
+        model_from_spec({field: value}, "s.yaml:1:1", "model", catalog.model_entry("Llama 3 70B"))
 
 
 def test_every_unit_is_known():

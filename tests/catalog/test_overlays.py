@@ -63,7 +63,7 @@ def test_a_model_may_come_from_a_configuration_beside_the_overlay(tmp_path):
         ("facts:\n  x: {best: 3, unit: banana}\n", "SI symbol"),
         ("accelerators:\n  X: {base: 3}\n", "no accelerator of this name"),
         ("models:\n  M: {config: nothere.json}\n", "there is no such file"),
-        ("accelerators:\n  X: {base: H100, scale_up_domain: 2.5}\n", "a whole number above zero"),
+        ("accelerators:\n  X: {base: H100, scale_up_domain: 2.5}\n", "a whole number from 1"),
     ],
 )
 def test_bad_entries(tmp_path, text, words):

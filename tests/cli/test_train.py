@@ -121,6 +121,7 @@ def test_what_is_exported_reads_back_as_the_same_strategy(framework, tmp_path):
     run("export", "--to", framework, *job, *chosen, "--out", file)
     before = json.loads(run(*job, *chosen, "--json").output)
     after = json.loads(run("read", file, "--accelerator", "H100", "--json").output)
+    assert after["model"]["name"] == "Llama 3 70B"
     names = ("tensor_parallel", "pipeline_parallel", "virtual_stages", "data_parallel", "micro_batch", "recompute")
     assert {name: before["strategy"][name] for name in names} == {name: after["strategy"][name] for name in names}
     if framework == "megatron-lm":

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from gigawatt.errors import InputError
-from gigawatt.scenario import load_scenario, scenario_schema
+from gigawatt.scenario import Setting, load_scenario, scenario_schema
 
 
 def write(tmp_path, text, name="s.yaml"):
@@ -38,7 +38,42 @@ def test_quantities_become_si(tmp_path):
     assert scenario.name == "s"
 
 
-def test_every_field_is_optional(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("4096", 4096), ("'4096'", 4096), ("128k", 128_000), ("128Ki", 131_072), ("4 Ki tokens", 4096)]
+)
+def test_a_sequence_may_be_a_bare_number_of_tokens(tmp_path, text, tokens):
+    assert load_scenario(write(tmp_path, f"training: {{sequence_length: {text}}}\n")).training.sequence_length == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("512", ("sequence", 512)),
+        ("2k", ("sequence", 2000)),
+        ("16Mi tokens", ("token", 2**24)),
+        ("2 Ki sequences", ("sequence", 2048)),
+    ],
+)
+def test_a_batch_may_be_a_bare_number_of_sequences(tmp_path, text, batch):
+    assert load_scenario(write(tmp_path, f"training: {{global_batch: {text}}}\n")).training.global_batch == batch
+
+
+def test_small_freedoms(tmp_path):
+    scenario = load_scenario(
+        write(tmp_path, "model: hf/config.json\ntraining: {precision: BF16}\nstrategy: {recompute_layers: 0}\n")
+    )
+    assert scenario.model == {"config": "hf/config.json"}
+    assert scenario.training.precision == "bf16"
+    assert scenario.strategy.recompute_layers == 0
+
+
+def test_a_setting_is_named_as_the_option_that_gave_it(tmp_path):
+    setting = Setting(path="fleet.count", value="none", place="--count none")
+    with pytest.raises(InputError, match=r"^--count none: fleet.count: not a quantity"):
+        load_scenario(write(tmp_path, "name: x\n"), [setting])
+
+
+def test_every_section_is_optional(tmp_path):
     assert load_scenario(write(tmp_path, "name: nothing\n")).fleet.count is None
 
 
@@ -47,9 +82,23 @@ BAD = {
     "unknown section": ("flet: {count: 3}\n", "s.yaml:1:7", "did you mean 'fleet'"),
     "energy for power": ("site:\n  grid_limit: 150 MWh\n", "s.yaml:2:15", "this is an energy, a power is needed"),
     "no unit": ("site: {grid_limit: 150}\n", "s.yaml:1:20", "a unit is missing"),
-    "zero accelerators": ("fleet: {accelerator: H100, count: 0}\n", "s.yaml:1:35", "above zero"),
+    "zero accelerators": ("fleet: {accelerator: H100, count: 0}\n", "s.yaml:1:35", "a whole number from 1"),
     "half an accelerator": ("fleet: {accelerator: H100, count: 1.5}\n", "s.yaml:1:35", "whole number"),
     "negative price": ("finance: {accelerator_price: -$3}\n", "s.yaml:1:30", "impossible value"),
+    "a comma inside braces": ("fleet: {accelerator: H100, count: 16,384}\n", "s.yaml:1:38", "allowed: count: 16384"),
+    "two commas inside braces": ("training: {tokens: 1,000,000}\n", "s.yaml:1:26", "allowed: tokens: 1000000"),
+    "more than there will ever be": ("fleet: {count: 1e20}\n", "s.yaml:1:16", "1,000,000,000"),
+    "an endless number": (f"fleet: {{count: {'9' * 400}}}\n", "s.yaml:1:16", "not a finite number"),
+    "a book as a sequence": ("training: {sequence_length: 1T}\n", "s.yaml:1:29", "at most 100 million tokens"),
+    "kelvin": ("training: {sequence_length: 128K}\n", "s.yaml:1:29", "Ki for 1,024"),
+    "a batch of nothing": ("training: {global_batch: 0}\n", "s.yaml:1:26", "1 sequences to"),
+    "a wire of nothing": ("network: {scale_out: 1 b/s}\n", "s.yaml:1:22", "at least 1 kB/s"),
+    "its own example": ("reliability: {restart_time: 90}\n", "s.yaml:1:29", "for example 15 min"),
+    "ranks that overflow": (
+        "strategy: {tensor_parallel: 100000, data_parallel: 100000}\n",
+        "s.yaml:1:11",
+        "100000 x 100000",
+    ),
     "pue below one": ("site: {pue: 0.9}\n", "s.yaml:1:13", "at least 1"),
     "wrong choice": ("strategy: {recompute: ful}\n", "s.yaml:1:23", "did you mean 'full'"),
     "section as number": ("network: 5\n", "s.yaml:1:10", "a section of fields is needed"),
@@ -63,6 +112,7 @@ BAD = {
     ),
     "twice": ("name: a\nname: b\n", "s.yaml:2:1", "stands here twice"),
     "truncated": ("fleet: {accelerator: H100, count: [\n", "s.yaml:2:1", "cut short"),
+    "nested too deeply": ("a: " + "[" * 3000 + "]" * 3000 + "\n", "s.yaml", "nested too deeply"),
     "list at the top": ("- a\n", "s.yaml:1:1", "must be a mapping"),
     "empty": ("", "s.yaml", "the file is empty"),
     "not utf-8": (b"name: \xff\xfe\n", "s.yaml:1", "not UTF-8"),
@@ -118,6 +168,7 @@ def test_overrides(tmp_path):
         ("fleet.accelerators.7.count=3", "no such place"),
         ("sit.pue=1.2", "did you mean 'site'"),
         ("site.pue=[", "not valid YAML"),
+        ("fleet={accelerator: H100, count: 16,384}", "allowed: count: 16384"),
     ],
 )
 def test_bad_overrides(tmp_path, override, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import Any
 from gigawatt.catalog._tables import Row, number, packaged_rows, sourced
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
-from gigawatt.quantity import QuantityError, parse_quantity
+from gigawatt.quantity import QuantityError, format_quantity, parse_quantity
 
 # field -> (column of the table, SI unit, factor from the column's unit, name in an inline specification)
 NUMBERS: Mapping[str, tuple[str, str, float, str]] = {
@@ -212,6 +213,15 @@ SPEC_FIELDS: Mapping[str, tuple[str, str]] = (
     | {dtype: (f"flop_per_s.{dtype}", "FLOP/s") for dtype in PEAKS}
     | {"price": ("price_usd", "USD")}
 )
+# Least and most of a given quantity: beyond them no device is conceivable, and the arithmetic would leave what a float holds.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "FLOP/s": (1e6, 1e24),
+    "B/s": (1e3, 1e18),
+    "B": (1e3, 1e18),
+    "W": (1e-3, 1e9),
+    "USD": (1e-3, 1e12),
+}
+MOST_CHIPS = 100_000_000
 SPEC_COUNTS = ("scale_up_domain", "server_chips")
 SPEC_TEXTS = ("base", "name", "vendor", "server_name", "notes")
 
@@ -239,8 +249,10 @@ def accelerator_from_spec(
             except QuantityError as error:
                 problems.append(Problem(message=error.message, found=error.found, allowed=error.allowed, **here))
                 continue
-            if value <= 0:
-                problems.append(Problem(message="must be above zero", found=repr(text), **here))
+            least, most = BOUNDS.get(unit, (0.0, math.inf))
+            if value <= 0 or not least <= value <= most:
+                ends = "above zero" if value <= 0 else " to ".join(format_quantity(end, unit) for end in (least, most))
+                problems.append(Problem(message="impossible value", found=repr(text), allowed=ends, **here))
                 continue
             label = f"{spec.get('name', result.name)}: {key.replace('_', ' ')}"
             result = result.with_number(
@@ -252,8 +264,9 @@ def accelerator_from_spec(
                 }
                 result = replace(result, measured_flop_per_s=kept)
         elif key in SPEC_COUNTS:
-            if not isinstance(text, int) or isinstance(text, bool) or text < 1:
-                problems.append(Problem(message="a whole number above zero is needed", found=repr(text), **here))
+            if not isinstance(text, int) or isinstance(text, bool) or not 1 <= text <= MOST_CHIPS:
+                allowed_count = f"a whole number from 1 to {MOST_CHIPS:,}"
+                problems.append(Problem(message="impossible value", found=repr(text), allowed=allowed_count, **here))
                 continue
             counted: dict[str, Any] = {key: text}
             result = replace(result, **counted)

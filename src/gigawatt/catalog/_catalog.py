@@ -132,7 +132,8 @@ class Catalog:
         spelled = {known: known for known in names} | {
             a: target for (k, a), target in self.aliases.items() if k == kind
         }
-        near = nearest_name(name, list(spelled))
+        family = self.aliases.get((f"family of {kind}s", name.casefold()), "")
+        near = family or nearest_name(name, list(spelled))
         raise InputError(
             Problem(
                 message=f"the catalogue has no {kind} of this name",

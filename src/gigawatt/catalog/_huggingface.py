@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gigawatt.catalog._models import ModelEntry, Value
+from gigawatt.catalog._models import ModelEntry, Value, size_problem
 from gigawatt.catalog._tables import packaged_rows
 from gigawatt.documents import read_text
 from gigawatt.errors import InputError, Problem, nearest_name
@@ -88,8 +88,11 @@ def model_from_config(path: Path) -> ModelEntry:
     _FAMILIES[family](reader, architecture)
     if family != "gpt2":
         reader.gated()
-    if reader.problems:
-        raise InputError(reader.problems)
+    sizes = {field: value for field, value in architecture.items() if isinstance(value, int)}
+    found = [size_problem(field, value, str(path), field) for field, value in sizes.items()]
+    problems = [*reader.problems, *(problem for problem in found if problem)]
+    if problems:
+        raise InputError(problems)
     moe = "experts" in architecture
     label = str(config.get("_name_or_path") or path.parent.name or name)
     return ModelEntry(

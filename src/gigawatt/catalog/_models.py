@@ -59,6 +59,19 @@ MAY_BE_ZERO = frozenset(
         "mtp_modules",
     }
 )
+# Largest whole numbers of a specification: beyond them a search would not end, and no such model is conceivable.
+MOST = {"layers": 4096, "experts": 65_536, "mtp_modules": 64}
+MOST_SIZE = 100_000_000
+
+
+def size_problem(field: str, value: int, place: str, path: str) -> Problem | None:
+    """Return what is wrong with a size that is larger than any model's, None where it is not."""
+    most = MOST.get(field, MOST_SIZE)
+    if value <= most:
+        return None
+    return Problem(
+        message="impossible value", location=place, path=path, found=f"{value:,}", allowed=f"at most {most:,}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +186,8 @@ def model_from_spec(spec: Mapping[str, Any], place: str, path: str, base: ModelE
             if not isinstance(value, int) or isinstance(value, bool) or value < floor:
                 problems.append(Problem(message="a whole number is needed", allowed=f"{floor} or more", **here))
                 continue
+            too_large = size_problem(key, value, place, f"{path}.{key}")
+            problems += [too_large] if too_large else []
             architecture[key] = value
         elif key in ARCHITECTURE_FLAGS:
             if not isinstance(value, bool):

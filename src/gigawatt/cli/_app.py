@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,7 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from gigawatt._version import __version__
-from gigawatt.cli._common import EXIT_FAULT, EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, working
+from gigawatt.cli._common import (
+    EXIT_FAULT,
+    EXIT_INFEASIBLE,
+    AsJson,
+    Overrides,
+    console,
+    drop_output,
+    need_scipy,
+    print_json,
+    working,
+)
 from gigawatt.cli._train import train_app
 from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
 
@@ -243,16 +255,37 @@ def calibrate_fit(
     """Fit kernel efficiencies to measured operator times; errors are those of shapes left out of the fit."""
     from gigawatt.catalog import load_catalog
     from gigawatt.documents import read_text
-    from gigawatt.hardware import chip_of, fit_kernels, read_measurements
-    from gigawatt.report import print_listing, rows_to_csv, write_atomically
+    from gigawatt.hardware import FEWEST, chip_of, fit_kernels, read_measurements
+    from gigawatt.report import check_writable, print_listing, rows_to_csv, write_atomically
 
+    need_scipy("calibrate fit")
+    if out is not None:
+        check_writable(out)
     table = read_measurements(read_text(measurements), str(measurements))
     known = load_catalog()
-    chips = {name: chip_of(known.accelerator(name)) for name, _, _ in table}
+    chips = {name: chip_of(known.accelerator(name, str(measurements), "chip")) for name, _, _ in table}
+    few = [
+        f"{' '.join(key)}: {len(columns['seconds'])} shapes"
+        for key, columns in table.items()
+        if len(columns["seconds"]) < FEWEST
+    ]
+    if len(few) == len(table):
+        raise InputError(
+            Problem(
+                message="too few shapes to fit",
+                location=str(measurements),
+                found=", ".join(few),
+                allowed=f"{FEWEST} shapes or more of a chip, family and format",
+            )
+        )
+    for line in few:
+        typer.echo(f"note: {line}, not fitted: {FEWEST} are needed", err=True)
     with working("fitting"):
-        rows = [{**fit.row(), "shapes": fit.shapes} for fit in fit_kernels(table, chips)]
-    if out is not None:
-        write_atomically(out, rows_to_csv(rows))
+        fits = list(fit_kernels(table, chips))
+    if out is not None:  # the columns of kernel_efficiency.csv, whose rows these may replace
+        origin = {"grade": "measured", "date": "", "source": str(measurements)}
+        write_atomically(out, rows_to_csv([{**fit.row(), **origin} for fit in fits]))
+    rows = [{**fit.row(), "shapes": fit.shapes} for fit in fits]
     print_json(rows) if as_json else print_listing("kernel efficiencies", rows, console())
 
 
@@ -264,8 +297,11 @@ def calibrate_training(
     out: Annotated[Path, typer.Option("--out", help="Folder for fitted.csv and leave_one_out.csv.")] = Path(),
 ) -> None:
     """Fit the constants of the step model to published training rates, and again without each group."""
+    from gigawatt.report import make_folder
     from gigawatt.validation import fit_training, write_fit
 
+    need_scipy("calibrate training")
+    make_folder(out)
     result = fit_training(data, report=lambda line: typer.echo(line, err=True))
     for target in write_fit(result, out):
         typer.echo(f"wrote {target}")
@@ -273,25 +309,59 @@ def calibrate_training(
 
 def main() -> None:
     """Run the command line; turn every deliberate error into one clear message and its exit code."""
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = io.StringIO()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+    except OSError as error:
+        code = _unwritten(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that is asked for and return its exit code."""
     try:
         app(standalone_mode=True)
+    except SystemExit as finished:
+        if isinstance(finished.__context__, BrokenPipeError):  # `| head -1`: whoever reads has seen enough
+            drop_output()
+            return 0
+        return finished.code if isinstance(finished.code, int) else 0
     except GigawattError as error:
-        if "--debug" in sys.argv:
-            raise
+        _traceback()
         _print_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        drop_output()
     except Exception as error:
-        if "--debug" in sys.argv:
-            raise
+        _traceback()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _unwritten(error)
         typer.echo(
             f"gigawatt {__version__} failed; this is a fault of the program, not of the input.\n"
             f"  {type(error).__name__}: {error}\nRun the same command as `gigawatt --debug ...` for the traceback.",
             err=True,
         )
-        sys.exit(EXIT_FAULT)
+        return EXIT_FAULT
+    return 0
+
+
+def _traceback() -> None:
+    """Print the traceback of the error in hand where --debug asks for it."""
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that standard output cannot be written and return the exit code."""
+    drop_output()
+    typer.echo(f"error: cannot write standard output: {error.strerror or error}", err=True)
+    return OutputError.exit_code
 
 
 def _print_error(error: GigawattError) -> None:
@@ -305,14 +375,11 @@ def _print_error(error: GigawattError) -> None:
 
 def _report_path(scenario: Path, out: Path | None) -> Path:
     """Return the HTML file to write; raises OutputError before the work when its folder cannot take it."""
-    import os
+    from gigawatt.report import check_writable
 
     target = Path.cwd() if out is None else out
-    if target.suffix.lower() not in (".html", ".htm"):
+    pipe = target.exists() and not (target.is_file() or target.is_dir())
+    if target.suffix.lower() not in (".html", ".htm") and not pipe:
         target = target / f"{scenario.stem}.html"
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {target}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK) or target.is_dir():
-        raise OutputError(f"cannot write {target}: no permission, or a folder of that name stands there")
+    check_writable(target)
     return target

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from gigawatt.cli._common import AsJson, Overrides, console, print_json, working
+from gigawatt.cli._common import EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, quantity_option, working
 from gigawatt.errors import InputError, Problem, nearest_name
 
 if TYPE_CHECKING:
-    from gigawatt.scenario import Scenario
+    from gigawatt.scenario import Scenario, Setting
 
 
 class _DefaultCommand(TyperGroup):
@@ -35,11 +36,16 @@ train_app = typer.Typer(
 ScenarioOption = Annotated[
     Path | None, typer.Argument(help="A scenario, a YAML file; or describe the job with options.", show_default=False)
 ]
-ModelName = Annotated[str | None, typer.Option("--model", help="A model of the catalogue, e.g. 'Llama 3.1 405B'.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="A model of the catalogue, e.g. 'Llama 3.1 405B', or a Hugging Face config.json."),
+]
 AcceleratorName = Annotated[str | None, typer.Option("--accelerator", help="An accelerator of the catalogue.")]
 Count = Annotated[str | None, typer.Option("--count", help="How many accelerators, e.g. 1024 or 16k.")]
-Batch = Annotated[str | None, typer.Option("--batch", help="Global batch, e.g. '16M tokens' or '2048 sequences'.")]
-Length = Annotated[str | None, typer.Option("--sequence", help="Tokens per sequence.")]
+Batch = Annotated[
+    str | None, typer.Option("--batch", help="Global batch, e.g. '16M tokens' or '2048 sequences' or 2048.")
+]
+Length = Annotated[str | None, typer.Option("--sequence", help="Tokens per sequence, e.g. 8192 or 128Ki.")]
 Recipe = Annotated[str | None, typer.Option("--precision", help="bf16, fp8, mxfp8, nvfp4, ...")]
 Rules = Annotated[
     list[str] | None, typer.Option("--constraint", help="A rule, e.g. 'tp<=8' or 'recompute!=full'. Repeatable.")
@@ -68,10 +74,16 @@ def plan(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the fastest strategy that fits: step time by part, memory by part, interval, alternatives."""
-    from gigawatt.planning import train_scenario
-    from gigawatt.report import print_train, write_trace, write_train_html
+    """Find the fastest strategy that fits: step time by part, memory by part, interval, alternatives.
 
+    Exit code 1 where the scenario has a deadline and the run misses it.
+    """
+    from gigawatt.planning import train_scenario
+    from gigawatt.report import check_writable, print_train, write_trace, write_train_html
+
+    for target in (trace, out):
+        if target is not None:
+            check_writable(target)
     question = question_of(
         scenario, model, accelerator, count, batch, sequence, precision, strategy, constraint, overrides
     )
@@ -87,11 +99,13 @@ def plan(
             write_train_html(data, timeline, out)
     if as_json:
         print_json(data)
-        return
-    print_train(data, console())
-    for target in (trace, out):
-        if target is not None:
-            typer.echo(f"wrote {target}")
+    else:
+        print_train(data, console())
+        for target in (trace, out):
+            if target is not None:
+                typer.echo(f"wrote {target}")
+    if data["deadline"] is not None and not data["deadline"]["met"]:
+        raise typer.Exit(EXIT_INFEASIBLE)
 
 
 @train_app.command("why")
@@ -114,11 +128,11 @@ def why(
     """
     from gigawatt.planning import why as compare
     from gigawatt.report import print_comparison
-    from gigawatt.training import strategy_of
 
     question = question_of(scenario, model, accelerator, count, batch, sequence, precision, None, None, overrides)
+    strategies = decisions(a, "--strategy"), decisions(b, "--against")
     with working("comparing"):
-        result = compare(question, strategy_of(a, "--strategy"), strategy_of(b, "--against"))
+        result = compare(question, *strategies)
     data = result.to_dict()
     print_json(data) if as_json else print_comparison(data, console())
 
@@ -149,23 +163,33 @@ def ask(
 ) -> None:
     """Answer the inverse question: from a deadline, a budget or a fleet to accelerators, tokens or a model."""
     from gigawatt.planning import ask as answer
-    from gigawatt.quantity import parse_quantity
 
-    if deadline is None and optimal is None and (budget is None or price is None):
+    if budget is not None and price is None:
+        raise InputError(
+            Problem(
+                message="the price of an accelerator-hour is missing", location="--budget", allowed="--price '$2/h'"
+            )
+        )
+    if deadline is None and optimal is None and budget is None:
         raise InputError(Problem(message="nothing is asked", allowed="--deadline, --budget with --price, or --optimal"))
+
+    def number(option: str, text: str | None, unit: str, example: str) -> float | None:
+        return None if text is None else quantity_option(option, text, unit, example)
+
+    deadline_s = number("--deadline", deadline, "s", "90 days")
+    budget_usd = number("--budget", budget, "USD", "$50 million")
+    usd_per_s = number("--price", price, "USD/s", "$2/h")
+    optimal_s = number("--optimal", optimal, "s", "60 days")
     question = question_of(scenario, model, accelerator, count, batch, sequence, precision, None, None, overrides)
-
-    def number(text: str | None, unit: str) -> float | None:
-        return None if text is None else parse_quantity(text, unit)
-
-    hourly = number(price, "USD/s")
+    if budget is None and optimal is None:
+        question = _any_number(question)
     with working("searching"):
         answers = answer(
             question,
-            deadline_s=number(deadline, "s"),
-            budget_usd=number(budget, "USD"),
-            usd_per_accelerator_hour=None if hourly is None else hourly * 3600.0,
-            optimal_s=number(optimal, "s"),
+            deadline_s=deadline_s,
+            budget_usd=budget_usd,
+            usd_per_accelerator_hour=None if usd_per_s is None else usd_per_s * 3600.0,
+            optimal_s=optimal_s,
             goodput=goodput,
         )
     if as_json:
@@ -198,8 +222,10 @@ def export(
     """Write the best (or the given) strategy as the configuration of a training framework."""
     from gigawatt.export import FRAMEWORKS, export_strategy, unsupported
     from gigawatt.planning import export_request, train_scenario
-    from gigawatt.report import write_atomically
+    from gigawatt.report import check_writable, write_atomically
 
+    if out is not None:
+        check_writable(out)
     if to not in FRAMEWORKS:
         raise InputError(
             Problem(
@@ -241,6 +267,7 @@ def read(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate the strategy that a framework's configuration states; options fill in what the file leaves out."""
+    from gigawatt.catalog import load_catalog
     from gigawatt.documents import read_text
     from gigawatt.export import read_strategy
     from gigawatt.planning import train_scenario, with_imported
@@ -248,12 +275,21 @@ def read(
     from gigawatt.scenario import scenario_from_mapping
 
     imported = read_strategy(read_text(file), str(file))
-    given = _given(model, accelerator, count, batch, sequence, precision)
     data = with_imported(imported, str(file))
+    given = _given(model, accelerator, count, batch, sequence, precision)
     if model is not None:
-        data["model"] = given.pop("model")
-    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
-    question = scenario_from_mapping(data, name=str(file), folder=Path.cwd(), overrides=[*settings, *(overrides or ())])
+        data.pop("model", None)  # the option replaces the sizes of the file as a whole
+    elif "model" in data:
+        data["model"]["name"] = imported.model_name or data["model"]["name"]
+    elif imported.model_name in load_catalog().model_names:
+        data["model"] = imported.model_name
+    else:
+        raise InputError(
+            Problem(message="the file states no sizes of a model", location=str(file), allowed="--model with a name")
+        )
+    question = scenario_from_mapping(data, name=str(file), folder=Path.cwd(), overrides=[*given, *(overrides or ())])
+    if question.fleet.accelerator is None and question.fleet.accelerators is None:
+        typer.echo(f"note: {file} names no accelerator: H100 SXM is assumed (--accelerator chooses another)", err=True)
     for option in imported.unread:
         typer.echo(f"note: {file}: {option} was not understood and has no effect here", err=True)
     with working("evaluating"):
@@ -293,16 +329,15 @@ def question_of(
 
     Raises InputError where there is neither a file nor a model and an accelerator.
     """
-    from gigawatt.scenario import load_scenario, scenario_from_mapping
-    from gigawatt.training import NAMED, strategy_of
+    from gigawatt.scenario import Setting, load_scenario, scenario_from_mapping
 
-    given = _given(model, accelerator, count, batch, sequence, precision)
-    for name, value in strategy_of(strategy, "--strategy").items() if strategy else ():
-        words = {number: word for word, number in NAMED.get(name, {}).items()}
-        given[f"strategy.{name}"] = words.get(value, value)
+    settings = _given(model, accelerator, count, batch, sequence, precision)
+    if strategy is not None:
+        settings += _pins(strategy, "--strategy")
     if constraints:
-        given["strategy.constraints"] = json.dumps(list(constraints))
-    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+        settings.append(
+            Setting(path="strategy.constraints", value=list(constraints), place=f"--constraint {constraints[0]}")
+        )
     if path is not None:
         return load_scenario(path, [*settings, *(overrides or ())])
     if model is None or accelerator is None:
@@ -320,6 +355,52 @@ def question_of(
     )
 
 
+def decisions(text: str, option: str) -> dict[str, int]:
+    """Return the decisions of a strategy as an option states it: "tp=4 pp=8 recompute=full".
+
+    Raises InputError where there is none, where one is no decision or stands there twice, and for values that none can
+    take.
+    """
+    from gigawatt.scenario import scenario_from_mapping
+    from gigawatt.training import strategy_of
+
+    if not text.strip():
+        raise InputError(
+            Problem(message="no strategy stands here", location=option, allowed="decisions such as 'tp=4 dp=2'")
+        )
+    found: dict[str, int] = {}
+    for part in re.split(r"[,\s]+", text.strip(" ,\t\n")):
+        for name, value in strategy_of(part, option).items():
+            if found.get(name, value) != value:
+                raise InputError(
+                    Problem(
+                        message="this decision stands here twice",
+                        location=option,
+                        path=f"strategy.{name}",
+                        found=f"{found[name]} and {value}",
+                    )
+                )
+            found[name] = value
+    scenario_from_mapping({}, name=option, folder=Path(), overrides=_settings(found, option))
+    return found
+
+
+def _pins(text: str, option: str) -> list[Setting]:
+    return _settings(decisions(text, option), option)
+
+
+def _settings(found: dict[str, int], option: str) -> list[Setting]:
+    """Return decisions as fields of a scenario, with names where the values have them."""
+    from gigawatt.scenario import Setting
+    from gigawatt.training import NAMED
+
+    words = {name: {number: word for word, number in choices.items()} for name, choices in NAMED.items()}
+    return [
+        Setting(path=f"strategy.{name}", value=words.get(name, {}).get(value, value), place=f"{option} {name}={value}")
+        for name, value in found.items()
+    ]
+
+
 def _given(
     model: str | None,
     accelerator: str | None,
@@ -327,20 +408,31 @@ def _given(
     batch: str | None,
     sequence: str | None,
     precision: str | None,
-) -> dict[str, Any]:
-    """Return the options as scenario fields; a bare number of a batch counts sequences, of a sequence tokens."""
+) -> list[Setting]:
+    """Return the options that are given as fields of a scenario."""
+    from gigawatt.scenario import Setting
 
-    def counted(text: str | None, unit: str) -> str | None:
-        return f"{text} {unit}" if text is not None and text.strip().isdecimal() else text
+    if model is not None and model.endswith(".json"):
+        model = str(Path(model).resolve())  # a file where the command runs, not beside the scenario
+    options = (
+        ("--model", "model", model),
+        ("--accelerator", "fleet.accelerator", accelerator),
+        ("--count", "fleet.count", count),
+        ("--batch", "training.global_batch", batch),
+        ("--sequence", "training.sequence_length", sequence),
+        ("--precision", "training.precision", precision),
+    )
+    return [
+        Setting(path=path, value=text, place=f"{option} {text}") for option, path, text in options if text is not None
+    ]
 
-    return {
-        "model": model,
-        "fleet.accelerator": accelerator,
-        "fleet.count": count,
-        "training.global_batch": counted(batch, "sequences"),
-        "training.sequence_length": counted(sequence, "tokens"),
-        "training.precision": precision,
-    }
+
+def _any_number(question: Scenario) -> Scenario:
+    """Return a question without a count with one: what asks how many accelerators need not say how many there are."""
+    fleet, limited = question.fleet, question.site.grid_limit is not None or question.finance.budget is not None
+    if fleet.count is not None or fleet.accelerators is not None or limited:
+        return question
+    return replace(question, fleet=fleet.model_copy(update={"count": 1024}))
 
 
-__all__ = ["question_of", "train_app"]
+__all__ = ["decisions", "question_of", "train_app"]

@@ -14,7 +14,7 @@ class Imported:
     `strategy` has every decision, the framework's defaults where the file is silent; data_parallel is absent where
     neither the file nor a world size gives it, and shard_ranks where it depends on that. `model` holds the fields that
     the file states (layers, hidden, ffn, heads, kv_heads, vocab, experts, topk, moe_ffn). `unread` names options that
-    were not understood.
+    were not understood. `model_name` is what a file that this program wrote calls its model, "" for others.
     """
 
     framework: str
@@ -25,3 +25,4 @@ class Imported:
     precision: str | None
     world_size: int | None
     unread: tuple[str, ...]
+    model_name: str = ""

@@ -115,6 +115,8 @@ _DECIDING = frozenset(
         "--nproc-per-node",
     }
 )
+# At least one of these makes a text the arguments of a training job.
+_TELLING = _DECIDING - {*_MODEL.values(), "--seq-length", "--nnodes", "--nproc_per_node", "--nproc-per-node"}
 
 
 class _Arguments:
@@ -165,9 +167,18 @@ class _Arguments:
 def read_megatron(text: str, name: str) -> Imported:
     """Return the strategy of a text of Megatron-LM arguments.
 
-    Raises InputError naming the line of the first value that cannot be used.
+    Raises InputError naming the line of the first value that cannot be used, and where no option says how to
+    parallelise.
     """
     given = _Arguments(read_script(text, name), name)
+    if not _TELLING & set(given.script.options):
+        raise InputError(
+            Problem(
+                message="no option of a parallel strategy stands here",
+                location=name,
+                allowed="Megatron-LM arguments such as --tensor-model-parallel-size 8",
+            )
+        )
     model = {field: given.count(option, 0) for field, option in _MODEL.items() if option in given}
     counts = {field: given.count(option, int(DEFAULTS[field])) for field, option in _COUNTS.items()}
     flags = {field: int(any(option in given for option in options)) for field, options in _FLAGS.items()}

@@ -101,6 +101,8 @@ _DECIDING = frozenset(
         "activation_checkpoint.mode",
     }
 )
+# At least one of these makes a file a training job.
+_TELLING = _DECIDING - {"model.name", "model.flavor"}
 # Understood, and either implied by a strategy or of no bearing on it.
 _IMPLIED = frozenset(
     {
@@ -160,7 +162,8 @@ class _Job:
 def read_torchtitan(text: str, name: str) -> Imported:
     """Return the strategy of a torchtitan job file.
 
-    Raises InputError naming the line where the TOML breaks or the first value that cannot be used.
+    Raises InputError naming the line where the TOML breaks or the first value that cannot be used, and where no option
+    says how to parallelise.
     """
     stated = _leaves(_parsed(text, name), "")
     lines = {_OLDER[path]: _line(text, path) for path, _ in stated if path in _OLDER}
@@ -233,6 +236,14 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _imported(job: _Job) -> Imported:
+    if not _TELLING & set(job.values):
+        raise InputError(
+            Problem(
+                message="no option of a parallel strategy stands here",
+                location=job.name,
+                allowed="a torchtitan job file with a [parallelism] section",
+            )
+        )
     counts = {field: job.count(path, int(DEFAULTS[field])) for field, path in _COUNTS.items()}
     model = _model(job)
     shards, ranks = _ranks(job)

@@ -26,10 +26,11 @@ from gigawatt.hardware._collectives import (
     torus_all_gather,
 )
 from gigawatt.hardware._fabric import Collective, Fabric, Tier, WideArea, collective_seconds, fabric_facts, fabric_of
-from gigawatt.hardware._kernel_fit import KernelFit, fit_kernels, read_measurements
+from gigawatt.hardware._kernel_fit import FEWEST, KernelFit, fit_kernels, read_measurements
 from gigawatt.hardware._network import NetworkPlan, clos_hosts, clos_switches, multi_plane_hosts, plan_network
 
 __all__ = [
+    "FEWEST",
     "Chip",
     "Collective",
     "Fabric",

@@ -77,6 +77,7 @@ class TrainReport:
             },
             "tokens_per_s_per_accelerator": rate / result.accelerators,
             "days_for_tokens": {"tokens": tokens, "days": tokens / rate / DAY},
+            "deadline": _deadline(self.scenario.training.deadline, tokens / rate),
             "mfu": {
                 str(convention): mfu_of(job, result.step_s, result.accelerators, convention)
                 for convention in FlopConvention
@@ -98,6 +99,10 @@ class TrainReport:
             "elasticities": [dict(row) for row in self.levers],
             "warnings": [*result.warnings, *self.inputs.notes],
         }
+
+
+def _deadline(asked_s: float | None, run_s: float) -> dict[str, Any] | None:
+    return None if asked_s is None else {"days": asked_s / DAY, "met": run_s <= asked_s}
 
 
 def _pareto(job: TrainingJob, columns: Columns | None) -> list[dict[str, Any]]:

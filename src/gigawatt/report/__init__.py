@@ -1,6 +1,6 @@
 """What people see: terminal, HTML, tables, JSON Schema. Shows plain data; computes nothing."""
 
-from gigawatt.report._files import rows_to_csv, write_atomically
+from gigawatt.report._files import check_writable, make_folder, rows_to_csv, write_atomically
 from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
@@ -10,7 +10,9 @@ from gigawatt.report._train_page import train_page, write_train_html
 from gigawatt.report._training import print_comparison, print_mix, print_train, strategy_words
 
 __all__ = [
+    "check_writable",
     "chrome_trace",
+    "make_folder",
     "plan_schema",
     "print_cases",
     "print_comparison",

@@ -10,7 +10,7 @@ from typing import Any
 
 from gigawatt.quantity import format_quantity
 from gigawatt.report._files import write_atomically
-from gigawatt.report._terminal import strategy_line
+from gigawatt.report._terminal import plan_notes, strategy_line
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _TIMES = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
@@ -94,7 +94,7 @@ def timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dict
         "unit": unit,
         "rows": rows,
         "lanes": timeline["lanes"],
-        "legend": name != "timeline_run",
+        "legend": _visible(timeline["intervals"], end) if name != "timeline_run" else [],
         "label": f"{timeline['title']}, {format_quantity(end, 's')} in all",
         "columns": ["lane", "what", "times", "in all"],
         "table": [
@@ -102,6 +102,14 @@ def timeline_chart(name: str, caption: str, timeline: Mapping[str, Any]) -> dict
             for (lane, label), (count, seconds) in totals.items()
         ],
     }
+
+
+def _visible(intervals: Sequence[Mapping[str, Any]], end: float) -> list[str]:
+    """Return the labels that a person can see: those with an interval of a pixel or more (a thousandth of the width)."""
+    longest: dict[str, float] = {}
+    for row in intervals:
+        longest[row["label"]] = max(longest.get(row["label"], 0.0), row["end_s"] - row["start_s"])
+    return [label for label, seconds in longest.items() if seconds >= 1e-3 * end] or list(longest)
 
 
 def _tornado_chart(plan: Mapping[str, Any], target: str, name: str, title: str) -> dict[str, Any] | None:
@@ -185,6 +193,7 @@ def view(plan: Mapping[str, Any]) -> dict[str, Any]:
             charts[name] = chart
     return {
         "plan": plan,
+        "notes": plan_notes(plan),
         "cards": [_card(row) for row in plan["headline"]],
         "charts": charts,
         "levers": sorted(plan["levers"], key=lambda row: -row["time_saved_s"]),

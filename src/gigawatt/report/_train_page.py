@@ -9,7 +9,7 @@ from typing import Any
 from gigawatt.quantity import format_quantity
 from gigawatt.report._files import write_atomically
 from gigawatt.report._html import breakdown_chart, page, timeline_chart
-from gigawatt.report._training import strategy_words
+from gigawatt.report._training import deadline_rows, notes, strategy_option, strategy_words
 
 # A drawing of more intervals than this is no longer read; the trace file has them all.
 MOST_DRAWN = 2400
@@ -25,6 +25,12 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
             {"label": f"MFU, {name.partition(',')[0]}", "value": f"{value:.1%}", "interval": ""}
             for name, value in report["mfu"].items()
         ),
+        {"label": "HFU", "value": f"{report['hfu']:.1%}", "interval": "recomputation counted, peak of the format"},
+        {
+            "label": "accelerators that work",
+            "value": f"{report['accelerators']:,}",
+            "interval": f"{report['available'] - report['accelerators']:,} idle",
+        },
         {
             "label": "memory of an accelerator",
             "value": format_quantity(report["memory"]["value"], "B"),
@@ -35,6 +41,10 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
             "value": f"{report['days_for_tokens']['days']:,.1f} days",
             "interval": "without failures",
         },
+        *(
+            {"label": label, "value": verdict, "interval": "without failures"}
+            for label, verdict in deadline_rows(report)
+        ),
     ]
     memory_title = f"Memory, {report['memory']['label'].rpartition(', ')[2]}"
     charts = {
@@ -48,8 +58,9 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
             "title": report["scenario"],
             "facts": f"{report['model']['name']} on {report['accelerators']:,} {report['accelerator']} · {report['global_batch']:,} sequences of {report['sequence']:,} tokens · {report['precision']} · {report['optimizer']}",
             "strategy": strategy_words(report["strategy"]),
+            "option": strategy_option(report["strategy"]),
             "cards": cards,
-            "warnings": report["warnings"],
+            "warnings": notes(report),
             "charts": charts,
             "levers": [
                 {"lever": row["lever"], "worth": f"{row['elasticity']:+.2f} %"} for row in report["elasticities"]

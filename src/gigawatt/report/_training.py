@@ -32,25 +32,97 @@ SHORT = {
     "offload_activations": "activation offload",
 }
 _ALWAYS = ("tensor_parallel", "pipeline_parallel", "data_parallel", "micro_batch", "recompute", "zero_stage")
-_PLAIN = {1, 0, "1f1b", "ring", "all_gather"}
+# What a decision is where nobody says otherwise; it is left out of the words then.
+_USUAL = {
+    "virtual_stages": 1,
+    "context_parallel": 1,
+    "expert_parallel": 1,
+    "expert_tensor_parallel": 1,
+    "recompute_layers": 0,
+    "shard_ranks": 0,
+    "sequence_parallel": 1,
+    "schedule": "1f1b",
+    "context_exchange": "ring",
+    "tensor_overlap": 0,
+    "offload_optimizer": 0,
+    "offload_activations": 0,
+}
+# The names that --strategy takes, shortest first known; the others are written out.
+_NAMES = {
+    "tensor_parallel": "tp",
+    "pipeline_parallel": "pp",
+    "virtual_stages": "vpp",
+    "data_parallel": "dp",
+    "context_parallel": "cp",
+    "expert_parallel": "ep",
+    "expert_tensor_parallel": "etp",
+    "micro_batch": "mbs",
+    "zero_stage": "zero",
+}
 _BAR = 24
 
 
 def strategy_words(strategy: Mapping[str, Any]) -> str:
     """Return a strategy in words, decisions at their usual value left out."""
-    parts = []
-    for name, label in SHORT.items():
-        value = strategy.get(name)
-        if value is None or (name not in _ALWAYS and value in _PLAIN and name != "sequence_parallel"):
-            continue
-        if name == "sequence_parallel":
-            if value == 0 and strategy.get("tensor_parallel", 1) > 1:
-                parts.append("no sequence split")
-            continue
-        parts.append(f"{label} {value:,}" if isinstance(value, int) else f"{label} {value}")
+    shown = {name: strategy[name] for name in SHORT if _tells(name, strategy)}
+    parts = [_words(name, value) for name, value in shown.items()]
     if strategy.get("micro_batches"):
         parts.append(f"{strategy['micro_batches']:,} micro-batches")
     return ", ".join(parts)
+
+
+def _tells(name: str, strategy: Mapping[str, Any]) -> bool:
+    """Return whether a decision of a strategy says something: always, or where it is not as usual and takes effect."""
+    value = strategy.get(name)
+    if value is None:
+        return False
+    if name == "context_exchange":
+        return bool(strategy.get("context_parallel", 1) > 1)
+    if name == "sequence_parallel" and strategy.get("tensor_parallel", 1) == 1:
+        return False
+    return name in _ALWAYS or value != _USUAL[name]
+
+
+def _words(name: str, value: Any) -> str:
+    if name == "sequence_parallel":
+        return "no sequence split"
+    if name in ("tensor_overlap", "offload_optimizer", "offload_activations"):
+        return SHORT[name]
+    return f"{SHORT[name]} {value:,}" if isinstance(value, int) else f"{SHORT[name]} {value}"
+
+
+def strategy_option(strategy: Mapping[str, Any]) -> str:
+    """Return a strategy as --strategy takes it. What it leaves out is as usual in a search, so that it evaluates to the
+    same step.
+    """
+    stated = [name for name in SHORT if name in _NAMES or name == "recompute" or _tells(name, strategy)]
+    pairs = [f"{_NAMES.get(name, name)}={strategy[name]}" for name in stated if strategy.get(name) is not None]
+    return f"--strategy '{' '.join(pairs)}'"
+
+
+def idle_note(available: int, used: int, sequences: int, strategy: Mapping[str, Any]) -> str:
+    """Return why a strategy leaves accelerators idle, and which global batches divide; "" where none is idle.
+
+    `sequences` is the global batch.
+    """
+    if used >= available:
+        return ""
+    group = strategy["tensor_parallel"] * strategy["pipeline_parallel"] * strategy["context_parallel"]
+    room, micro = available // group, strategy["micro_batch"]
+    text = f"{available - used:,} of {available:,} accelerators are idle: "
+    if room == strategy["data_parallel"]:
+        return f"{text}replicas of {group:,} do not divide them"
+    whole = room * micro
+    below, above = sequences // whole * whole, -(-sequences // whole) * whole
+    if above == sequences:
+        return f"{text}the strategy takes no more of them"
+    rounded = 1 << (sequences - 1).bit_length()
+    above = above if rounded % whole else rounded
+    batches = " or ".join(f"{batch:,}" for batch in (below, above) if batch)
+    return (
+        f"{text}{sequences:,} sequences do not divide among {room:,} replicas of micro-batch {micro}; "
+        f"{batches} would (training.global_batch)"
+    )
 
 
 def print_train(report: Mapping[str, Any], console: Console) -> None:
@@ -66,6 +138,7 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
     )
     console.print()
     console.print(Text("strategy: ", style="bold") + Text(strategy_words(report["strategy"])))
+    console.print(strategy_option(report["strategy"]), highlight=False, soft_wrap=True)
     found = report["search"]
     if found:
         console.print(
@@ -83,6 +156,7 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
                     f"run of {format_quantity(report['days_for_tokens']['tokens'], 'token')}",
                     f"{report['days_for_tokens']['days']:,.1f} days without failures",
                 ),
+                *deadline_rows(report),
                 *(
                     (f"MFU, {name.partition(',')[0]}", f"{value:.1%} (against the 16-bit peak)")
                     for name, value in report["mfu"].items()
@@ -104,8 +178,23 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
     console.print()
     _print_alternatives(report["alternatives"], step["best"], console)
     _print_levers(report["elasticities"], console)
-    for warning in report["warnings"]:
+    for warning in notes(report):
         console.print(Text("note: ", style="yellow") + Text(warning))
+
+
+def notes(report: Mapping[str, Any]) -> list[str]:
+    """Return what a training report notes: what the planner warns of, and accelerators that stay idle."""
+    idle = idle_note(report["available"], report["accelerators"], report["global_batch"], report["strategy"])
+    return [*report["warnings"], *([idle] if idle else [])]
+
+
+def deadline_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the row that says whether the deadline of a report is met; none without one."""
+    deadline, days = report["deadline"], report["days_for_tokens"]["days"]
+    if deadline is None:
+        return []
+    verdict = "met" if deadline["met"] else f"missed by {days - deadline['days']:,.1f} days"
+    return [(f"deadline of {deadline['days']:,.1f} days", verdict)]
 
 
 def _interval(value: Mapping[str, float], unit: str) -> str:

@@ -13,7 +13,7 @@ from gigawatt.scenario._fields import (
     StrategySection,
     TrainingSection,
 )
-from gigawatt.scenario._load import Scenario, load_scenario, scenario_from_mapping, scenario_schema
+from gigawatt.scenario._load import Scenario, Setting, load_scenario, scenario_from_mapping, scenario_schema
 
 __all__ = [
     "AcceleratorItem",
@@ -23,6 +23,7 @@ __all__ = [
     "ReliabilitySection",
     "Scenario",
     "ScenarioFields",
+    "Setting",
     "SiteSection",
     "StrategySection",
     "TrainingSection",

@@ -19,31 +19,36 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from gigawatt.quantity import QuantityError, parse_quantity
+from gigawatt.quantity import QuantityError, format_quantity, parse_quantity
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """Marks a field that holds a quantity: text with a unit at the door, a float in the SI unit past it, within bounds."""
+    """Marks a field that holds a quantity: text with a unit at the door, a float in the SI unit past it, within bounds.
+
+    `bare` says that a number without a unit is one in `unit`. Bounds beyond which no site or model is conceivable keep
+    the arithmetic behind them inside what a float and a 64-bit integer hold.
+    """
 
     unit: str
     example: str
     above: float = -math.inf
     least: float = -math.inf
     most: float = math.inf
+    bare: bool = False
 
     def parse(self, value: object) -> float:
         """Return the value in SI units. Raises the error that pydantic collects."""
         try:
-            number = parse_quantity(value, self.unit)  # type: ignore[arg-type]
+            number = parse_quantity(value, self.unit, bare=self.bare, example=self.example)  # type: ignore[arg-type]
         except QuantityError as error:
             raise PydanticCustomError(
                 "quantity", "{reason}", {"reason": error.message, "allowed": error.allowed}
             ) from None
         for wrong, bound in (
-            (number <= self.above, f"above {self.above:g}"),
-            (number < self.least, f"at least {self.least:g}"),
-            (number > self.most, f"at most {self.most:g}"),
+            (number <= self.above, f"above {format_quantity(self.above, self.unit)}"),
+            (number < self.least, f"at least {format_quantity(self.least, self.unit)}"),
+            (number > self.most, f"at most {format_quantity(self.most, self.unit)}"),
         ):
             if wrong:
                 raise PydanticCustomError("quantity", "{reason}", {"reason": "impossible value", "allowed": bound})
@@ -53,39 +58,53 @@ class Quantity:
         return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": ["string", "number"] if self.unit == "" else ["string"], "examples": [self.example]}
+        bare = self.bare or self.unit == ""
+        return {"type": ["string", "number"] if bare else ["string"], "examples": self.example.split(" or ")}
 
 
-def _whole(value: object) -> int:
-    """Accept 100000, "100,000", "100k"."""
+def _whole(value: object, least: int = 1, most: int = 1_000_000_000) -> int:
+    """Accept 100000, "100,000", "100k", "128Ki"."""
+    allowed = f"a whole number from {least} to {most:,}"
     if isinstance(value, bool):
-        raise PydanticCustomError(
-            "count", "a whole number is needed", {"allowed": "a whole number above zero, for example 100,000"}
-        )
+        raise PydanticCustomError("count", "a whole number is needed", {"allowed": allowed})
     try:
         number = parse_quantity(value, "")  # type: ignore[arg-type]
     except QuantityError as error:
-        raise PydanticCustomError(
-            "count", "{reason}", {"reason": error.message, "allowed": "a whole number above zero, for example 100,000"}
-        ) from None
-    if number != int(number) or number < 1:
-        raise PydanticCustomError("count", "a whole number above zero is needed", {"allowed": "1 or more"})
+        raise PydanticCustomError("count", "{reason}", {"reason": error.message, "allowed": allowed}) from None
+    if number != int(number) or not least <= number <= most:
+        raise PydanticCustomError("count", "{reason}", {"reason": "impossible value", "allowed": allowed})
     return int(number)
 
 
+def _degree(value: object) -> int:
+    return _whole(value, most=MOST_RANKS)
+
+
+def _some_or_all(value: object) -> int:
+    return _whole(value, least=0, most=MOST_RANKS)
+
+
 def _batch(value: object) -> tuple[str, float]:
+    """Accept "16M tokens", "2048 sequences", and a bare number of sequences."""
+    allowed = 'for example "16M tokens" or "2048 sequences"; a bare number counts sequences'
     for unit in ("token", "sequence"):
         try:
-            number = parse_quantity(value, unit)  # type: ignore[arg-type]
+            number = parse_quantity(value, unit, bare=unit == "sequence")  # type: ignore[arg-type]
         except QuantityError:
             continue
-        if number >= 1:
-            return unit, number
-    raise PydanticCustomError(
-        "batch",
-        "a number of tokens or of sequences is needed",
-        {"allowed": 'for example "16M tokens" or "2048 sequences"'},
-    )
+        if not 1 <= number <= _MOST_BATCH[unit]:
+            raise PydanticCustomError(
+                "batch",
+                "impossible value",
+                {"allowed": f"{format_quantity(1, unit)} to {format_quantity(_MOST_BATCH[unit], unit)}"},
+            )
+        return unit, number
+    raise PydanticCustomError("batch", "a number of tokens or of sequences is needed", {"allowed": allowed})
+
+
+def _recipe(value: object) -> object:
+    """Accept BF16 for bf16."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _month(value: object) -> str:
@@ -97,30 +116,45 @@ def _month(value: object) -> str:
     return text
 
 
+# More ranks than this in one degree, or in all of them together, are refused.
+MOST_RANKS = 100_000_000
+_MOST_BATCH = {"token": 1e15, "sequence": 1e9}
+
 Count = Annotated[
     int, BeforeValidator(_whole), WithJsonSchema({"type": ["integer", "string"], "examples": ["100,000", "100k"]})
 ]
-Degree = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 1})]
+Few = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": ["integer", "string"]})]
+Degree = Annotated[int, BeforeValidator(_degree), WithJsonSchema({"type": "integer", "minimum": 1})]
+SomeOrAll = Annotated[int, BeforeValidator(_some_or_all), WithJsonSchema({"type": "integer", "minimum": 0})]
 Batch = Annotated[
     tuple[str, float],
     BeforeValidator(_batch),
-    WithJsonSchema({"type": "string", "examples": ["16M tokens", "2048 sequences"]}),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["16M tokens", "2048 sequences", "2048"]}),
 ]
 DateText = Annotated[
     str, BeforeValidator(_month), WithJsonSchema({"type": "string", "pattern": r"^\d{4}(-\d{2}(-\d{2})?)?$"})
 ]
-Power = Annotated[float, Quantity("W", example="150 MW", above=0)]
-Tokens = Annotated[float, Quantity("token", example="13T tokens", above=0)]
-Flop = Annotated[float, Quantity("FLOP", example="4.64e26 FLOP", above=0)]
-Seconds = Annotated[float, Quantity("s", example="90 days", above=0)]
-Bandwidth = Annotated[float, Quantity("B/s", example="400 Gb/s", above=0)]
-Distance = Annotated[float, Quantity("m", example="1000 km", least=0)]
-Bytes = Annotated[float, Quantity("B", example="3 MB", above=0)]
-Money = Annotated[float, Quantity("USD", example="$1.08 billion", above=0)]
+Recipe = Annotated[str, BeforeValidator(_recipe)]
+Power = Annotated[float, Quantity("W", example="150 MW", least=1.0, most=1e15)]
+Tokens = Annotated[float, Quantity("token", example="13T tokens", least=1, most=1e21)]
+Length = Annotated[float, Quantity("token", example="8192 tokens or 128Ki", least=1, most=1e8, bare=True)]
+SampleTokens = Annotated[float, Quantity("token", example="4096 tokens", least=1, most=1e15, bare=True)]
+Flop = Annotated[float, Quantity("FLOP", example="4.64e26 FLOP", least=1, most=1e36)]
+Seconds = Annotated[float, Quantity("s", example="90 days", above=0, most=1e12)]
+Minutes = Annotated[float, Quantity("s", example="15 min", above=0, most=1e12)]
+Years = Annotated[float, Quantity("s", example="5 years", above=0, most=1e12)]
+Bandwidth = Annotated[float, Quantity("B/s", example="400 Gb/s", least=1e3, most=1e18)]
+StoreRate = Annotated[float, Quantity("B/s", example="100 GB/s", least=1e3, most=1e18)]
+StateRate = Annotated[float, Quantity("B/s", example="1 GB/s", least=1e3, most=1e18)]
+WideRate = Annotated[float, Quantity("B/s", example="20 Tb/s", least=1e3, most=1e18)]
+Distance = Annotated[float, Quantity("m", example="1000 km", least=0, most=1e9)]
+Bytes = Annotated[float, Quantity("B", example="3 MB", above=0, most=1e18)]
+Money = Annotated[float, Quantity("USD", example="$1.08 billion", above=0, most=1e18)]
+Price = Annotated[float, Quantity("USD", example="$30,000", above=0, most=1e18)]
 EnergyPrice = Annotated[float, Quantity("USD/J", example="$0.0674/kWh", least=0)]
 MoneyRate = Annotated[float, Quantity("USD/s", example="$20 million/year", least=0)]
-Rate = Annotated[float, Quantity("1/s", example="4.7e-4 /day", least=0)]
-Ratio = Annotated[float, Quantity("", example="1.2", least=1)]
+Rate = Annotated[float, Quantity("1/s", example="4.7e-4 /day", least=0, most=1.0)]
+Ratio = Annotated[float, Quantity("", example="1.2", least=1, most=1e6)]
 Share = Annotated[float, Quantity("", example="8 %", least=0, most=1)]
 
 
@@ -134,7 +168,8 @@ class AcceleratorItem(Section):
     """Accelerators of one kind."""
 
     accelerator: str | dict[str, Any] = Field(
-        description="Name in the catalogue, or a specification: {base: name, memory: 141 GB, ...}."
+        examples=["H100 SXM"],
+        description="Name in the catalogue, or a specification: {base: name, memory: 141 GB, ...}.",
     )
     count: Count | None = Field(None, description="How many. Default: as many as the grid limit and the budget allow.")
 
@@ -142,7 +177,11 @@ class AcceleratorItem(Section):
 class FleetSection(Section):
     """What is there to train on. One kind: accelerator and count. Several: a list."""
 
-    accelerator: str | dict[str, Any] | None = Field(None, description="Name in the catalogue, or a specification.")
+    accelerator: str | dict[str, Any] | None = Field(
+        None,
+        examples=["H100 SXM"],
+        description="Name in the catalogue, or a specification: {base: name, memory: 141 GB, ...}.",
+    )
     count: Count | None = Field(None, description="How many. Default: as many as the grid limit and the budget allow.")
     accelerators: list[AcceleratorItem] | None = Field(None, description="Several kinds, in one synchronous job.")
 
@@ -151,8 +190,8 @@ class InputData(Section):
     """What one sample brings in (video, images), to size data loading and storage."""
 
     sample_bytes: Bytes | None = Field(None, description="Bytes of one stored sample.")
-    tokens_per_sample: Tokens | None = Field(None, description="Tokens that one sample becomes.")
-    storage_bandwidth: Bandwidth | None = Field(
+    tokens_per_sample: SampleTokens | None = Field(None, description="Tokens that one sample becomes.")
+    storage_bandwidth: StoreRate | None = Field(
         None, description="What the store gives to the whole job, after decoding; a step is no shorter than reading it."
     )
 
@@ -166,19 +205,23 @@ class TrainingSection(Section):
     compute: Flop | None = Field(
         None, description="Training computation instead of tokens (6 FLOP per active parameter and token)."
     )
-    sequence_length: Tokens | None = Field(
+    sequence_length: Length | None = Field(
         None, description="Tokens per sequence. Default: 8,192, or the model's longest context where that is shorter."
     )
     global_batch: Batch | None = Field(None, description="Tokens or sequences per optimizer step. Default: 16M tokens.")
-    precision: str | None = Field(
+    precision: Recipe | None = Field(
         None,
+        examples=["bf16"],
         description="Recipe of the matrix products: bf16, fp16, fp8 (delayed scaling), fp8_current, fp8_block, mxfp8, nvfp4, fp4 or int8. Default: bf16.",
     )
     optimizer: str | None = Field(
-        None, description="adam, adam_bf16 (moments in 16 bit), adam8bit, muon or sgd. Default: adam."
+        None,
+        examples=["adam"],
+        description="adam, adam_bf16 (moments in 16 bit), adam8bit, muon or sgd. Default: adam.",
     )
     stack: str | None = Field(
         None,
+        examples=["torchtitan"],
         description="Software whose measured overheads apply: megatron-bridge, megatron-core, torchtitan, pytorch-eager, maxtext, neuron, gaudi, ... Default: the usual one of the accelerator's vendor.",
     )
     deadline: Seconds | None = Field(None, description="Longest acceptable run. Default: none.")
@@ -190,23 +233,27 @@ class StrategySection(Section):
 
     tensor_parallel: Degree | None = Field(None, description="Ranks that share each matrix product.")
     pipeline_parallel: Degree | None = Field(None, description="Pipeline stages.")
-    virtual_stages: Degree | None = Field(None, description="Chunks of layers per stage (interleaved schedule).")
-    data_parallel: Degree | None = Field(None, description="Replicas.")
-    context_parallel: Degree | None = Field(None, description="Ranks that share each sequence.")
+    virtual_stages: Degree | None = Field(
+        None, examples=[4], description="Chunks of layers per stage (interleaved schedule)."
+    )
+    data_parallel: Degree | None = Field(None, examples=[128], description="Replicas.")
+    context_parallel: Degree | None = Field(None, examples=[2], description="Ranks that share each sequence.")
     expert_parallel: Degree | None = Field(None, description="Ranks that share the experts.")
-    expert_tensor_parallel: Degree | None = Field(None, description="Ranks that share each expert's products.")
-    micro_batch: Degree | None = Field(None, description="Sequences per replica and pass.")
+    expert_tensor_parallel: Degree | None = Field(
+        None, examples=[1], description="Ranks that share each expert's products."
+    )
+    micro_batch: Degree | None = Field(None, examples=[1], description="Sequences per replica and pass.")
     recompute: Literal["none", "selective", "full"] | None = Field(
         None, description="What is computed again instead of kept."
     )
     zero_stage: Literal[0, 1, 2, 3] | None = Field(
         None, description="What data parallelism shards: 1 optimizer, 2 gradients too, 3 weights too."
     )
-    recompute_layers: Degree | None = Field(
-        None, description="Layers per stage that full recompute covers. Default: all."
+    recompute_layers: SomeOrAll | None = Field(
+        None, examples=[4], description="Layers per stage that full recompute covers; 0: all. Default: all."
     )
-    shard_ranks: Degree | None = Field(
-        None, description="Data-parallel ranks that shard together (HSDP). Default: all of them."
+    shard_ranks: SomeOrAll | None = Field(
+        None, description="Data-parallel ranks that shard together (HSDP); 0: all. Default: all of them."
     )
     sequence_parallel: Literal[0, 1] | None = Field(
         None, description="1: tensor ranks split the tokens outside of products as well. Default: 1."
@@ -227,7 +274,9 @@ class StrategySection(Section):
         None, description="1: activations wait in host memory. Default: 0."
     )
     constraints: list[str] | None = Field(
-        None, description="Rules for the search, such as 'tensor_parallel <= 8' or 'recompute != full'."
+        None,
+        examples=["[tensor_parallel <= 8]"],
+        description="Rules for the search, such as 'tensor_parallel <= 8' or 'recompute != full'.",
     )
 
 
@@ -241,20 +290,24 @@ class NetworkSection(Section):
     in_network_reduction: bool | None = Field(
         None, description="Whether switches reduce (SHARP, NVLS). Default: false."
     )
-    scale_up_domain: Count | None = Field(
-        None, description="Accelerators that share one scale-up fabric. Default: the catalogue's."
+    scale_up_domain: Few | None = Field(
+        None, examples=[72], description="Accelerators that share one scale-up fabric. Default: the catalogue's."
     )
-    sites: Count | None = Field(None, description="Sites with equal shares that train one synchronous job. Default: 1.")
-    wide_area: Bandwidth | None = Field(None, description="Bandwidth of one site towards the others, one way.")
+    sites: Few | None = Field(
+        None, examples=[2], description="Sites with equal shares that train one synchronous job. Default: 1."
+    )
+    wide_area: WideRate | None = Field(None, description="Bandwidth of one site towards the others, one way.")
     distance: Distance | None = Field(None, description="Length of the fibre between neighbouring sites. Default: 0.")
 
 
 class SiteSection(Section):
     """Where it stands and what feeds it."""
 
-    name: str | None = Field(None, description="Name of the site, for the report.")
+    name: str | None = Field(None, examples=["Memphis"], description="Name of the site, for the report.")
     region: str | None = Field(
-        None, description="US state whose industrial electricity price is the default (tennessee, ohio, ...)."
+        None,
+        examples=["tennessee"],
+        description="US state whose industrial electricity price is the default (tennessee, ohio, ...).",
     )
     grid_limit: Power | None = Field(
         None, description="Largest sustained power that the site may draw. Default: no limit."
@@ -272,48 +325,57 @@ class ReliabilitySection(Section):
     failure_rate: Rate | None = Field(
         None, description="Interruptions of the job per accelerator and time. Default: as the Llama 3 run reports."
     )
-    restart_time: Seconds | None = Field(
+    restart_time: Minutes | None = Field(
         None, description="Time from a failure to training again. Default: grows with the job's size."
     )
-    checkpoint_bandwidth: Bandwidth | None = Field(
+    checkpoint_bandwidth: StateRate | None = Field(
         None, description="Rate at which one accelerator's state leaves it at a checkpoint."
     )
-    checkpoint_interval: Seconds | None = Field(None, description="Time between checkpoints. Default: the optimum.")
+    checkpoint_interval: Minutes | None = Field(None, description="Time between checkpoints. Default: the optimum.")
     policy: Literal["restart", "hot_spare"] | None = Field(
         None, description="Restart the whole job from a checkpoint, or swap in a hot spare. Default: restart."
     )
-    spares: Count | None = Field(None, description="Hot spares. Default: enough for 99 % of repair times.")
+    spares: Few | None = Field(None, examples=[64], description="Hot spares. Default: enough for 99 % of repair times.")
 
 
 class FinanceSection(Section):
     """Money."""
 
     budget: Money | None = Field(None, description="Largest purchase. Default: no limit.")
-    accelerator_price: Money | None = Field(
+    accelerator_price: Price | None = Field(
         None, description="Price of one accelerator (all kinds). Default: the catalogue's for the date."
     )
     discount_rate: Share | None = Field(None, description="Cost of capital per year.")
-    lifetime: Seconds | None = Field(None, description="Years over which accelerators and servers are written off.")
+    lifetime: Years | None = Field(None, description="Years over which accelerators and servers are written off.")
     staff_cost: MoneyRate | None = Field(
         None, description="Staff and operations per time. Default: a share of the facility's cost per year."
     )
 
 
 class ScenarioFields(Section):
-    """A scenario of gigawatt: the chips, power, time and money that there are, and what is to be trained. Every field
+    """A scenario of gigawatt: the chips, power, time and money that there are, and what is to be trained. Every section
     is optional.
     """
 
-    name: str | None = Field(None, description="Title of the plan. Default: the file's name.")
-    description: str | None = Field(None, description="What is asked, in a sentence.")
-    date: DateText | None = Field(None, description="When: picks dated prices. Default: the latest there are.")
+    name: str | None = Field(
+        None, examples=["Grok-1 on H100"], description="Title of the plan. Default: the file's name."
+    )
+    description: str | None = Field(
+        None, examples=["How long does it take?"], description="What is asked, in a sentence."
+    )
+    date: DateText | None = Field(
+        None, examples=["2024-11"], description="When: picks dated prices. Default: the latest there are."
+    )
     catalog: list[str] | None = Field(
-        None, description="Overlay files or folders that add or override catalogue entries, relative to this file."
+        None,
+        examples=["[my-chips.yaml]"],
+        description="Overlay files or folders that add or override catalogue entries, relative to this file.",
     )
     fleet: FleetSection | None = Field(None, description="Default: 1,024 H100 SXM.")
     model: str | dict[str, Any] | None = Field(
         None,
-        description="Name in the catalogue, {config: path/to/config.json}, or {base: name, layers: 96, ...}. Default: Llama 3.1 405B.",
+        examples=["Grok-1"],
+        description="Name in the catalogue, a Hugging Face file (path/to/config.json, or {config: path/to/config.json}), or {base: name, layers: 96, ...}. Default: Llama 3.1 405B.",
     )
     training: TrainingSection | None = Field(None, description="The run.")
     strategy: StrategySection | None = Field(None, description="Decisions that are fixed.")
@@ -322,5 +384,7 @@ class ScenarioFields(Section):
     reliability: ReliabilitySection | None = Field(None, description="Failures and recovery.")
     finance: FinanceSection | None = Field(None, description="Money.")
     assumptions: dict[str, Any] | None = Field(
-        None, description="Overrides of any assumption by its path (see the report): a value, or [low, best, high]."
+        None,
+        examples=["{reliability.detect_s: [10 s, 20 s, 60 s]}"],
+        description="Overrides of any assumption by its path (see the report): a value, or [low, best, high].",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from gigawatt.documents import Document, parse_document, read_document
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.scenario._fields import (
+    MOST_RANKS,
     FinanceSection,
     FleetSection,
     NetworkSection,
@@ -56,8 +58,17 @@ class Scenario:
         return self.places.get(path, self.file)
 
 
-def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
-    """Return the scenario in a YAML file with "path=value" overrides laid over it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A field that an option of the command line gives: its dotted path, its value, and what messages call its place."""
+
+    path: str
+    value: Any
+    place: str
+
+
+def load_scenario(path: Path, overrides: Sequence[str | Setting] = ()) -> Scenario:
+    """Return the scenario in a YAML file with overrides laid over it: "path=value" texts, or settings.
 
     Raises InputError with one problem per mistake: unknown fields, wrong units, impossible values, contradictions.
     """
@@ -65,7 +76,7 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
 
 
 def scenario_from_mapping(
-    data: Mapping[str, Any], *, name: str, folder: Path, overrides: Sequence[str] = ()
+    data: Mapping[str, Any], *, name: str, folder: Path, overrides: Sequence[str | Setting] = ()
 ) -> Scenario:
     """Return the scenario in plain data, as `load_scenario`; `name` stands for the file in messages."""
     return _scenario(Document(name=name, folder=folder, data=dict(data)), overrides, name)
@@ -82,10 +93,12 @@ def scenario_schema() -> dict[str, Any]:
     }
 
 
-def _scenario(document: Document, overrides: Sequence[str], fallback: str) -> Scenario:
+def _scenario(document: Document, overrides: Sequence[str | Setting], fallback: str) -> Scenario:
     data, places = _overridden(document, overrides)
     if isinstance(data.get("date"), int):
         data = {**data, "date": str(data["date"])}
+    if isinstance(data.get("model"), str) and data["model"].endswith(".json"):
+        data = {**data, "model": {"config": data["model"]}}
     merged = Document(name=document.name, folder=document.folder, data=data, places=places)
     problems: list[Problem] = []
     fields: ScenarioFields | None = None
@@ -135,42 +148,55 @@ def _leaves(data: Any, path: str = "") -> list[tuple[str, str]]:
 # --set ---------------------------------------------------------------------------------------------------------------
 
 
-def _overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _overridden(document: Document, overrides: Sequence[str | Setting]) -> tuple[dict[str, Any], dict[str, str]]:
     data: dict[str, Any] = _copy(document.data)
     places = dict(document.places)
-    problems = []
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        path = path.strip()
-        place = f"--set {text}"
-        if not equals or not path:
-            problems.append(
-                Problem(
-                    message="an override is written path=value",
-                    location=place,
-                    allowed="for example --set 'site.grid_limit=300 MW'",
-                )
-            )
-            continue
+    problems: list[Problem] = []
+    for item in overrides:
         try:
-            parsed = parse_document(f"value: {value}", name=place, folder=document.folder).data["value"]
-            _put(data, path.split("."), parsed)
-        except InputError:
-            problems.append(
-                Problem(message="this value is not valid YAML", location=place, path=path, found=repr(value))
-            )
+            setting = item if isinstance(item, Setting) else _setting(item, document.folder)
+            _put(data, setting.path.split("."), setting.value)
+        except InputError as error:
+            problems += error.problems
             continue
         except (LookupError, TypeError, ValueError):
-            problems.append(Problem(message="there is no such place in the scenario", location=place, path=path))
+            problems.append(
+                Problem(message="there is no such place in the scenario", location=setting.place, path=setting.path)
+            )
             continue
+        path = setting.path
         places = {known: where for known, where in places.items() if known != path and not known.startswith(f"{path}.")}
-        places[path] = place
+        places[path] = setting.place
         while "." in path:  # sections that the override creates
             path = path.rpartition(".")[0]
-            places.setdefault(path, place)
+            places.setdefault(path, document.name if isinstance(item, Setting) else setting.place)
     if problems:
         raise InputError(problems)
     return data, places
+
+
+def _setting(text: str, folder: Path) -> Setting:
+    """Return what a "path=value" text sets; the value is YAML. Raises InputError where it is none."""
+    path, equals, value = text.partition("=")
+    path, place = path.strip(), f"--set {text}"
+    if not equals or not path:
+        raise InputError(
+            Problem(
+                message="an override is written path=value",
+                location=place,
+                allowed="for example --set 'site.grid_limit=300 MW'",
+            )
+        )
+    try:
+        parsed = parse_document(f"value: {value}", name=place, folder=folder).data["value"]
+    except InputError as error:
+        raise InputError(
+            replace(problem, location=place, path=path + problem.path.removeprefix("value"))
+            if problem.path
+            else Problem(message="this value is not valid YAML", location=place, path=path, found=repr(value))
+            for problem in error.problems
+        ) from None
+    return Setting(path=path, value=parsed, place=place)
 
 
 def _copy(value: Any) -> Any:
@@ -287,6 +313,32 @@ def _options(annotation: Any) -> list[Any]:
     )
 
 
+def _impossible_assumptions(fields: ScenarioFields, document: Document) -> list[Problem]:
+    """Return the assumptions that restate a field of the run with a value that the field would refuse."""
+    problems = []
+    for name in ("tokens", "sequence_length", "global_batch"):
+        path = f"training.{name}"
+        given = (fields.assumptions or {}).get(path)
+        for value in given if isinstance(given, list) else [] if given is None else [given]:
+            try:
+                TrainingSection.model_validate({name: value})
+            except ValidationError as error:
+                item = error.errors()[0]
+                problems.append(
+                    Problem(
+                        message=str(item["msg"]),
+                        location=document.place(f"assumptions.{path}"),
+                        path=f"assumptions.{path}",
+                        found=repr(value),
+                        allowed=str(item.get("ctx", {}).get("allowed", "")),
+                    )
+                )
+    return problems
+
+
+_RANKED = ("tensor_parallel", "pipeline_parallel", "context_parallel", "data_parallel")
+
+
 def _contradictions(fields: ScenarioFields, document: Document) -> list[Problem]:
     problems = []
     fleet, training = fields.fleet, fields.training
@@ -321,6 +373,19 @@ def _contradictions(fields: ScenarioFields, document: Document) -> list[Problem]
                 for i, item in enumerate(fleet.accelerators)
                 if item.count is None
             ]
+    problems += _impossible_assumptions(fields, document)
+    if fields.strategy is not None:
+        degrees = [getattr(fields.strategy, name) or 1 for name in _RANKED]
+        if math.prod(degrees) > MOST_RANKS:
+            problems.append(
+                Problem(
+                    message="more ranks than there will be accelerators",
+                    location=document.place("strategy"),
+                    path="strategy",
+                    found=" x ".join(str(degree) for degree in degrees if degree > 1),
+                    allowed=f"{', '.join(_RANKED)} that multiply to {MOST_RANKS:,} at most",
+                )
+            )
     if training is not None and training.tokens is not None and training.compute is not None:
         problems.append(
             Problem(

@@ -123,6 +123,10 @@ _SHORT = {
     "cp": "context_parallel",
     "ep": "expert_parallel",
     "etp": "expert_tensor_parallel",
+    "mbs": "micro_batch",
+    "chunks": "virtual_stages",
+    "zero": "zero_stage",
+    "sp": "sequence_parallel",
 }
 
 

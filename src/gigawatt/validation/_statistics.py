@@ -93,4 +93,9 @@ def ranking(rows: Sequence[Mapping[str, Any]], group: str) -> dict[str, Any]:
     scale = ((count - tied_measured) * (count - tied_predicted)) ** 0.5
     best = max(measured for measured, _ in pairs)
     picked = max(pairs, key=lambda pair: pair[1])[0]
-    return {"group": group, "rows": len(pairs), "kendall": agree / scale, "picked_below_best": 1.0 - picked / best}
+    return {
+        "group": group,
+        "rows": len(pairs),
+        "kendall": agree / scale if scale else 0.0,
+        "picked_below_best": 1.0 - picked / best,
+    }

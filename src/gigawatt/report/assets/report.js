@@ -18,6 +18,11 @@
   const room = (width) => Math.min(230, Math.max(110, width * 0.38));
   const grid = (width, right) => ({ left: room(width) + 12, right: right ?? 70, top: 8, bottom: 44 });
 
+  // a label right of its bar, left of one that ends near the edge, inside one that has no room on either side
+  const beside = (from, to, end) => to <= 0.72 * end ? { position: "right", color: css("--ink") }
+    : from > 0.25 * end ? { position: "left", color: css("--ink") }
+    : { position: "insideRight", color: "#fff", textBorderColor: "#333", textBorderWidth: 2 };
+
   const draw = {
     bars: (chart, width) => ({
       grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
@@ -39,7 +44,7 @@
             type: "bar", stack: "step", barMaxWidth: 18,
             data: chart.rows.map((row, i) => ({
               value: row.value, itemStyle: { color: palette[i % palette.length] },
-              label: { show: true, position: starts[i] + row.value > 0.72 * end ? "left" : "right", color: css("--ink"), formatter: row.text },
+              label: { show: true, ...beside(starts[i], starts[i] + row.value, end), formatter: row.text },
             })),
           },
         ],
@@ -77,8 +82,8 @@
       const names = [...new Set(chart.rows.map((row) => row.label))];
       const end = Math.max(...chart.rows.map((row) => row.end));
       return {
-        grid: { left: 96, right: 20, top: chart.legend ? 44 : 10, bottom: 44 },
-        legend: { show: chart.legend, top: 0, left: 0, type: "scroll", data: names, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+        grid: { left: 96, right: 20, top: chart.legend.length ? 44 : 10, bottom: 44 },
+        legend: { show: chart.legend.length > 0, top: 0, left: 0, type: "scroll", data: chart.legend, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
         yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: css("--ink") }, axisLine: { show: false } },
         xAxis: values(chart.unit, { min: 0, max: end, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
         series: names.map((name, i) => ({
