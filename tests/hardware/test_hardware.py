@@ -154,6 +154,54 @@ def test_all_reduce_grows_with_the_ranks():
     assert (np.diff(times) > 0).all()
 
 
+def test_all_to_all_goes_through_one_port_however_many_tiers_it_crosses():
+    fabric = fabric_of(H100, 16_384)
+    ranks = 2 ** np.arange(4, 12)
+    seconds = collective_seconds(fabric, "all_to_all", 1e9, ranks, 1)
+    assert (np.diff(seconds) > 0).all()
+    assert (seconds >= (ranks - 8) / ranks * 1e9 / H100.scale_out_bytes_per_s.best).all()
+
+
+@pytest.mark.parametrize("name", ["TPU v4", "TPU v5e", "TPU v5p", "TPU v6e Trillium"])
+def test_all_to_all_on_a_torus_is_no_faster_than_its_bisection(name):
+    accelerator = CATALOG.accelerator(name)
+    fabric = fabric_of(accelerator, 256)
+    torus, sent = fabric.tiers[0], 1e9
+    side = 256 ** (1 / torus.axes)
+    # half of the ranks send half of what they have across two cuts of a ring in one of the axes
+    crossing, cut = 256 / 2 * sent / 2, 2 * 256 / side
+    least = crossing / (cut * torus.bytes_per_s / (2 * torus.axes))
+    assert float(collective_seconds(fabric, "all_to_all", sent, 256, 1)) >= least
+
+
+def test_groups_that_do_not_fill_a_domain():
+    racks = fabric_of(CATALOG.accelerator("GB200 (per GPU)"), 1024)
+    aligned = fabric_of(CATALOG.accelerator("GB200 (per GPU)"), 1024, scale_up_domain=64)
+    for size, stride in ((256, 2), (64, 1), (512, 1)):  # 64 of 72 in a rack work together
+        seconds = [float(collective_seconds(fabric, "all_gather", 1e9, size, stride)) for fabric in (racks, aligned)]
+        assert seconds[0] == pytest.approx(seconds[1])
+    nodes = fabric_of(H100, 64)
+    nine, eight = (float(collective_seconds(nodes, "all_gather", 1e9, size, 1)) for size in (9, 8))
+    assert nine > 1.5 * eight
+
+
+def test_a_mesh_that_links_every_pair_is_a_switch():
+    assert fabric_of(CATALOG.accelerator("MI300X"), 8).tiers[0].kind == "switch"
+    dies = accelerator_from_spec({"scale_up": "2 TB/s"}, "test", "fleet", CATALOG.accelerator("Dojo D1"))
+    assert fabric_of(dies, 25).tiers[0].kind == "torus"
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("MI300X", 0.39, 0.44), ("Gaudi 3", 0.6, 0.77)])
+def test_narrow_products_of_chips_measured_in_16_bit(name, low, high):
+    """Third parties measured 39-44 % of the fp8 peak on MI300X, at most 77 % on Gaudi 3 (docs/science.md 2)."""
+    assert low <= chip_of(CATALOG.accelerator(name)).kernel("matmul", "fp8").compute <= high
+
+
+def test_a_chip_that_nobody_measured_takes_after_its_vendor():
+    measured = [chip_of(CATALOG.accelerator(name)).kernel("matmul", "bf16").compute for name in ("MI300X", "MI355X")]
+    assert min(measured) < chip_of(CATALOG.accelerator("MI250X")).kernel("matmul", "bf16").compute < max(measured)
+
+
 # docs/science.md 4.7: bandwidth that DeepEP measures on H800 (logical, B/s): 8 ranks on NVLink, more over RDMA
 @pytest.mark.parametrize(("ranks", "measured"), [(8, 153e9), (32, 58e9), (64, 51e9)])
 def test_r12_all_to_all_of_deepep(ranks, measured):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -201,6 +203,20 @@ def test_decode_reads_the_cache_and_touches_few_experts():
     assert float(one["attention.core"].bytes_moved) >= 2 * 4096 * 2 * 8 * 128  # two bytes of every cached element
     assert float(one["experts.up"].count) == pytest.approx(2.0)  # one token uses two experts
     assert float(many["experts.up"].count) == pytest.approx(8.0, rel=1e-6)
+
+
+def test_prediction_of_further_tokens_of_deepseek_v3():
+    """DeepSeek-V3 at 4,096 tokens: about 250 GFLOP per trained token, 260 with its module (validation data, mb-moe)."""
+    entry = CATALOG.model_entry("DeepSeek-V3")
+    plain, predicting = (
+        transformer_of(replace(entry, architecture={**entry.architecture, "mtp_modules": modules}))
+        for modules in (0, 1)
+    )
+    assert training_flop_per_token(plain, 4096) == pytest.approx(250e9, rel=0.01)
+    assert training_flop_per_token(predicting, 4096) == pytest.approx(260e9, rel=0.01)
+    # "about 14B": a layer of experts, the join, and no embedding or head of its own
+    added = parameters(predicting).total - parameters(plain).total
+    assert added == pytest.approx(11.6e9, rel=0.01)
 
 
 def test_windows_limit_attention():

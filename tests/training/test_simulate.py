@@ -117,20 +117,21 @@ def test_lanes_of_a_stage_tile_the_step(p, v, rounds, seed, jitter):
 
 
 @pytest.mark.parametrize(
-    ("model", "strategy"),
+    ("model", "strategy", "apart"),
     [
-        ("Llama 3 70B", "tp=4 pp=8 vpp=5 dp=8 micro_batch=1"),
-        ("Llama 3 70B", "tp=4 pp=8 dp=8 micro_batch=1 recompute=full schedule=zero_bubble"),
-        ("Mixtral 8x7B", "tp=2 pp=4 dp=32 ep=8 micro_batch=1"),
-        ("Llama 3 8B", "tp=1 dp=256 micro_batch=1 zero_stage=3"),
+        ("Llama 3 70B", "tp=4 pp=8 vpp=5 dp=8 micro_batch=1", 0.02),
+        # the head lengthens the last stage: docs/science.md 7.5
+        ("Llama 3 70B", "tp=4 pp=8 dp=8 micro_batch=1 recompute=full schedule=zero_bubble", 0.07),
+        ("Mixtral 8x7B", "tp=2 pp=4 dp=32 ep=8 micro_batch=1", 0.02),
+        ("Llama 3 8B", "tp=1 dp=256 micro_batch=1 zero_stage=3", 0.02),
     ],
 )
-def test_the_step_of_a_strategy_agrees_with_the_closed_form(model, strategy):
-    """docs/science.md 7.4: within 2 %."""
+def test_the_step_of_a_strategy_agrees_with_the_closed_form(model, strategy, apart):
+    """docs/science.md 7.4: within 2 % where stages are equal."""
     evaluator = Evaluator(job_of(model, 256, 256))
     columns = Columns.of(**strategy_of(strategy))
     step = evaluator.evaluate(columns)
-    assert simulated_seconds(phases(evaluator, columns)) == pytest.approx(float(step.step_s[0]), rel=0.02)
+    assert simulated_seconds(phases(evaluator, columns)) == pytest.approx(float(step.step_s[0]), rel=apart)
 
 
 def test_a_long_step_keeps_a_few_stages_and_its_length():
