@@ -263,10 +263,19 @@ def _even_parts(size: Array, fit: Array) -> Array:
         return fit
     size, fit = np.atleast_1d(size), np.array(fit, ndmin=1)
     shape, uneven = uneven.shape, np.atleast_1d(uneven)
-    pairs, inverse = np.unique(np.stack([size[uneven], fit[uneven]]).astype(int), axis=1, return_inverse=True)
-    most = [next(part for part in range(most, 0, -1) if whole % part == 0) for whole, most in pairs.T.tolist()]
-    fit[uneven] = np.array(most, dtype=np.float64)[inverse.reshape(-1)]
+    keys, inverse = np.unique((size[uneven] * LARGEST_DOMAIN + fit[uneven]).astype(np.int64), return_inverse=True)
+    parts = [_largest_divisor(*divmod(key, LARGEST_DOMAIN)) for key in keys.tolist()]
+    fit[uneven] = np.array(parts, dtype=np.float64)[inverse]
     return fit.reshape(shape)
+
+
+# Above every domain, so that a size and a domain make one key.
+LARGEST_DOMAIN = 2**24
+
+
+@lru_cache(maxsize=65536)
+def _largest_divisor(number: int, most: int) -> int:
+    return next(part for part in range(most, 0, -1) if number % part == 0)
 
 
 def _levels(fabric: Fabric, size: Array, stride: Array) -> list[tuple[Tier, Array, Array]]:

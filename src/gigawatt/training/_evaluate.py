@@ -93,6 +93,7 @@ class Evaluator:
         self.layer_counts = np.bincount(self.layer_groups, minlength=len(self.table.groups)).astype(np.float64)
         self._stage_cache: dict[tuple[int, int], tuple[NDArray[np.int64], ...]] = {}
         self.model_flop = training_flop_per_token(job.model, job.sequence)
+        self.repeated_flop = self._repeatable()
         tiers = job.fabric.tiers
         wide = tiers[-1].kind == "wide_area"
         # data parallelism is what crosses sites, outermost; everything else stays inside one
@@ -411,37 +412,40 @@ class Evaluator:
 
     def _repeated(self, b: Block) -> Array:
         """Return FLOPs per token that recompute does again, (C,)."""
-        job, c, k = self.job, b.columns, self.job.constants
-        head = 2.0 * (1 + job.model.mtp_modules) * job.model.vocab * job.model.hidden
-        layers = flop_per_token(job.model, job.sequence, FlopConvention.CAUSAL) - head
-        last = sum(2.0 * _last_product(layer, job.model.hidden) * count for layer, count in job.model.groups())
-        full = b.recomputed * (layers - k.recompute_skips_last * last)
-        attention = attention_flop_per_token(job.model, job.sequence, FlopConvention.CAUSAL)
-        some = k.selective_products * (layers - attention) + (attention if k.materialised_scores > 0.5 else 0.0)
-        none = np.zeros(len(c))
-        return np.select([c.recompute == Recompute.FULL, c.recompute == Recompute.SELECTIVE], [full, none + some], none)
+        mode = b.columns.recompute
+        some = np.where(mode == Recompute.SELECTIVE, self.repeated_flop[0], 0.0)
+        return np.where(mode == Recompute.FULL, b.recomputed * self.repeated_flop[1], some)
+
+    def _repeatable(self) -> tuple[float, float]:
+        """Return FLOPs per token that selective and full recompute of all layers do again."""
+        model, sequence, k = self.job.model, self.job.sequence, self.job.constants
+        layers = flop_per_token(model, sequence) - 2.0 * (1 + model.mtp_modules) * model.vocab * model.hidden
+        last = sum(2.0 * _last_product(layer, model.hidden) * count for layer, count in self.table.groups)
+        attention = attention_flop_per_token(model, sequence)
+        stored = attention if k.materialised_scores > 0.5 else 0.0
+        return k.selective_products * (layers - attention) + stored, layers - k.recompute_skips_last * last
 
     def _network_bytes(self, b: Block) -> Array:
         """Return the most bytes that one rank of any stage sends in a step, (C,): exchanges of its layers, stage
         sends, gradients and weights (docs/science.md 4.1-4.7).
         """
-        job, c, rounds = self.job, b.columns, b.rounds[:, None]
-        layers = np.einsum("ckg,gc->ck", b.stages.layers, b.costs.network_bytes[:, b.at])
+        job, c, rounds = self.job, b.columns, b.rounds
         sends = np.where(c.pipeline_parallel > 1, 2.0 * c.virtual_stages, 0.0) * b.costs.message[b.at]
-        sent = rounds * (layers + sends[:, None])
-        g, zero = job.precision.gradient_bytes, c.zero_stage[:, None]
+        layers = _over_groups(b.stages.layers, b.costs.network_bytes[:, b.at])
+        sent = rounds[:, None] * (layers + sends[:, None])
+        g, zero = job.precision.gradient_bytes, np.clip(c.zero_stage, 0, 3)
         for held, shards, ranks in (
             (b.dense, b.dense_shards, b.dense_ranks),
             (b.experts, b.expert_shards, b.expert_ranks),
         ):
-            part = held * ((shards - 1.0) / shards)[:, None]
-            groups = (ranks / shards)[:, None]
-            outer = 2.0 * np.maximum(1.0 - 1.0 / groups, 0.0) * held * g / shards[:, None]
-            plain = 2.0 * g * held * ((ranks - 1.0) / ranks)[:, None]
-            once, often = part * (g + 2.0) + outer, part * g * rounds + part * 2.0 + outer
-            sent = sent + np.select(
-                [zero == 0, zero == 1, zero == 2], [plain, once, often], part * rounds * (g + 4.0) + outer
-            )
+            part, outer = 1.0 - 1.0 / shards, 2.0 * g * (1.0 / shards - 1.0 / ranks)
+            stages = [
+                2.0 * g * (1.0 - 1.0 / ranks),
+                part * (g + 2.0) + outer,
+                part * (g * rounds + 2.0) + outer,
+                part * rounds * (g + 4.0) + outer,
+            ]
+            sent = sent + held * np.choose(zero, stages)[:, None]
         return np.asarray(np.where(b.stages.exists, sent, 0.0).max(axis=1))
 
 
