@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 class Timeline:
     """Intervals (n) on named lanes.
 
-    `lane` (n,) indexes `lanes`; `label` (n,) indexes `labels`; `start_s`, `end_s` (n,) with start_s <= end_s.
+    `lane` (n,) indexes `lanes`; `label` (n,) indexes `labels`; `start_s`, `end_s` (n,) with start_s <= end_s; `details`
+    (n,) say more about an interval ("micro-batch 3"), empty where there is nothing to say or for none at all.
     Raises ValueError on arrays of different length, an index out of range or an interval that ends before it starts.
     """
 
@@ -29,10 +30,13 @@ class Timeline:
     label: NDArray[np.int64]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
+    details: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len({len(a) for a in (self.lane, self.label, self.start_s, self.end_s)}) > 1:
             raise ValueError(f"the columns of timeline {self.title!r} differ in length")
+        if self.details and len(self.details) != len(self.lane):
+            raise ValueError(f"the details of timeline {self.title!r} are not one per interval")
         if len(self.lane) == 0:
             return
         if not (self.lane.min() >= 0 and self.lane.max() < len(self.lanes)):
@@ -43,7 +47,7 @@ class Timeline:
             raise ValueError(f"an interval of timeline {self.title!r} ends before it starts")
 
     @classmethod
-    def of(cls, title: str, rows: list[tuple[str, str, float, float]]) -> Timeline:
+    def of(cls, title: str, rows: list[tuple[str, str, float, float]], details: tuple[str, ...] = ()) -> Timeline:
         """Return the timeline of (lane, label, start_s, end_s) rows; lanes and labels keep their first order."""
         lanes = tuple(dict.fromkeys(row[0] for row in rows))
         labels = tuple(dict.fromkeys(row[1] for row in rows))
@@ -55,6 +59,7 @@ class Timeline:
             label=np.array([labels.index(row[1]) for row in rows], dtype=np.int64),
             start_s=np.array([row[2] for row in rows], dtype=np.float64),
             end_s=np.array([row[3] for row in rows], dtype=np.float64),
+            details=details,
         )
 
     @property
@@ -78,7 +83,9 @@ class Timeline:
             "lanes": list(self.lanes),
             "labels": list(self.labels),
             "intervals": [
-                {"lane": lane, "label": label, "start_s": start, "end_s": end}
-                for lane, label, start, end in self.rows()
+                {"lane": lane, "label": label, "start_s": start, "end_s": end} | ({"detail": detail} if detail else {})
+                for (lane, label, start, end), detail in zip(
+                    self.rows(), self.details or ("",) * len(self.lane), strict=True
+                )
             ],
         }

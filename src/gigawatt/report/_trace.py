@@ -36,6 +36,7 @@ def chrome_trace(timeline: Mapping[str, Any], **about: Any) -> dict[str, Any]:
                 "dur": 1e6 * interval["end_s"] - start,
                 "pid": process_id,
                 "tid": thread_id,
+                **({"args": {"of": interval["detail"]}} if "detail" in interval else {}),
             }
         )
     return {

@@ -97,7 +97,7 @@ class _Run:
         self.phases = phases
         self.free = [0.0] * phases.stages
         self.record = frozenset(record)
-        self.rows: list[tuple[int, str, str, float, float]] = []
+        self.rows: list[tuple[int, str, str, float, float, str]] = []
         self.done: dict[tuple[str, int, int, int], float] = {}
         # weight passes that wait, with the seconds that are left of them: they consist of many layers' products
         self.waiting: list[list[tuple[Task, float]]] = [[] for _ in range(phases.stages)]
@@ -146,7 +146,8 @@ class _Run:
         for lane, label, seconds in parts:
             end = start + seconds * scale
             if stage in self.record and end > start:
-                self.rows.append((stage, lane, label, start, end))
+                of = f"micro-batch {micro + 1}" + (f", chunk {chunk + 1}" if phases.chunks > 1 else "")
+                self.rows.append((stage, lane, label, start, end, of))
             start = end
         self.free[stage] = start
         if name != "W":
@@ -281,14 +282,17 @@ def simulate_step(phases: StepPhases, title: str = "one training step", most_int
     stages = range(p) if p * each <= most_intervals or p <= SHOWN_STAGES else sorted({0, 1, p // 2, p - 1})
     run, end = _execute(phases, stages)
     rows: list[tuple[str, str, float, float]] = []
+    details: list[str] = []
     for stage in stages:
         name = f"stage {stage + 1}"
         mine = sorted((row for row in run.rows if row[0] == stage), key=lambda row: row[3])
         at = 0.0
-        for _, lane, label, start, stop in mine:
+        for _, lane, label, start, stop, of in mine:
             if start > at + 1e-12:
                 rows.append((f"{name} waiting", "waiting for the pipeline", at, start))
+                details.append("")
             rows.append((f"{name} {lane}", label, start, stop))
+            details.append(of)
             at = stop
         if end > at + 1e-12:
             rows.append((f"{name} waiting", "waiting for the pipeline", at, end))
@@ -297,7 +301,8 @@ def simulate_step(phases: StepPhases, title: str = "one training step", most_int
             if seconds > 0:
                 rows.append((f"{name} {_lane_of(label)}", label, after, after + seconds))
                 after += seconds
-    return Timeline.of(title, rows)
+        details += [""] * (len(rows) - len(details))
+    return Timeline.of(title, rows, tuple(details))
 
 
 def _lane_of(label: str) -> str:
