@@ -66,13 +66,13 @@ def test_no_count_is_needed_for_a_deadline_but_for_money():
 
 
 def test_a_nearby_batch_that_needs_fewer_is_told():
-    training = {"tokens": "1T tokens", "global_batch": "1021 sequences", "sequence_length": "4096 tokens"}
-    answer = days_of(20, training=training)
+    training = {"tokens": "1T tokens", "global_batch": "520 sequences", "sequence_length": "4096 tokens"}
+    answer = days_of(6, training=training)
     nearby = answer.numbers["nearby_batch"]
     assert nearby["accelerators"] < answer.numbers["accelerators"]
     assert f"At {nearby['global_batch']:,} sequences per step {nearby['accelerators']:,} do it" in answer.sentence
     again = training | {"global_batch": f"{nearby['global_batch']} sequences"}
-    assert days_of(20, training=again).numbers["accelerators"] == nearby["accelerators"]
+    assert days_of(6, training=again).numbers["accelerators"] == nearby["accelerators"]
 
 
 def test_too_short_a_deadline_names_the_batch():
@@ -93,7 +93,6 @@ def test_training_says_whether_the_deadline_is_met():
     assert missed["deadline"]["met"] is False
     assert "is missed by" in missed["deadline"]["sentence"]
     assert missed["deadline"]["run_low_s"] > missed["deadline"]["limit_s"]
-    assert missed["deadline"]["sentence"] in missed["warnings"]
     free = train_scenario(scenario(fleet={"accelerator": "H100", "count": 64})).to_dict()
     assert free["deadline"] is None
 

@@ -161,7 +161,7 @@ def idle_sentence(base: Evaluation) -> str:
     cause, wider = idle_cause(base), _wider(base)
     if not cause:
         return ""
-    fleet, row = base.fleet, base.training.strategy
+    fleet = base.fleet
     head = f"{fleet.idle:,} of {fleet.powered:,} powered accelerators ({fleet.idle / fleet.powered:.1%}) are not in the job"
     if wider is not None:
         longer = wider.wall_s / (base.training.step_s / base.reliability.goodput)
@@ -170,10 +170,7 @@ def idle_sentence(base: Evaluation) -> str:
             f"{head}: with {wider.accelerators:,} instead of {fleet.used:,} the step would be {1 - wider.step_s / base.training.step_s:.1%} shorter, "
             f"but failures would make the run {run}."
         )
-    return (
-        f"{head}: no strategy with more of them has a shorter step at a global batch of {base.job.global_batch:,} sequences, "
-        f"{row['micro_batches']:,} micro-batches of {row['micro_batch']} for each of {row['data_parallel']:,} replicas."
-    )
+    return f"{head}: no strategy with more of them has a shorter step."
 
 
 def _deadline_relief(inputs: Inputs, deadline: Constraint) -> str:

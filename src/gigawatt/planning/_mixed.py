@@ -212,12 +212,13 @@ def _shared_out(whole: Array, counts: list[Array], cost: list[Array]) -> list[Ar
     """
     speed = np.add.reduce([count / each for count, each in zip(counts, cost, strict=True)])
     pieces = [np.maximum(np.floor(whole / speed / each), 1.0) for each in cost]
-    for _ in range(2 * len(cost)):
+    while True:
         short = np.add.reduce([count * piece for count, piece in zip(counts, pieces, strict=True)]) < whole
+        if not short.any():
+            return pieces
         ends = np.stack([(piece + 1.0) * each for piece, each in zip(pieces, cost, strict=True)])
         earliest = ends.argmin(axis=0)
         pieces = [piece + (short & (earliest == kind)) for kind, piece in enumerate(pieces)]
-    return pieces
 
 
 def _by_replica(inputs: Inputs, job: TrainingJob, kinds: list[TrainingJob]) -> dict[str, Any] | None:

@@ -31,8 +31,6 @@ from gigawatt.training import (
 
 # A chip without measured kernels is predicted this much less surely.
 UNMEASURED = 1.5
-# A smaller share of accelerators that no strategy uses is not worth a note.
-IDLE_WORTH_TELLING = 0.01
 DAY = 86_400.0
 
 
@@ -80,7 +78,6 @@ class TrainReport:
             },
             "tokens_per_s_per_accelerator": rate / result.accelerators,
             "days_for_tokens": {"tokens": tokens, "days": tokens / rate / DAY},
-            "deadline": _deadline(self.scenario.training.deadline, tokens / rate),
             "mfu": {
                 str(convention): mfu_of(job, result.step_s, result.accelerators, convention)
                 for convention in FlopConvention
@@ -104,7 +101,7 @@ class TrainReport:
                 "rejected": dict(found.rejected),
             },
             "elasticities": [dict(row) for row in self.levers],
-            "warnings": [*result.warnings, *self._notes(), *self.inputs.notes],
+            "warnings": [*result.warnings, *self.inputs.notes],
         }
 
     def run_s(self) -> tuple[float, float, float]:
@@ -121,6 +118,7 @@ class TrainReport:
         sure = "all of" if high <= limit else "none of" if low > limit else "a part of"
         over = format_quantity(abs(best - limit), "s")
         return {
+            "days": limit / DAY,
             "limit_s": limit,
             "run_s": best,
             "run_low_s": low,
@@ -128,22 +126,6 @@ class TrainReport:
             "met": met,
             "sentence": f"The deadline of {format_quantity(limit, 's')} is {'met' if met else 'missed'} by {over} without failures, and by {sure} the interval.",
         }
-
-    def _notes(self) -> tuple[str, ...]:
-        """Return what else a reader should know: the deadline, accelerators that are left over."""
-        deadline, left = self.deadline(), self.job.accelerators - self.result.accelerators
-        notes = []
-        if deadline is not None:
-            notes.append(deadline["sentence"])
-        if left > IDLE_WORTH_TELLING * self.job.accelerators:
-            notes.append(
-                f"{left:,} of {self.job.accelerators:,} accelerators are not in the job: no strategy makes the step shorter with them at a global batch of {self.job.global_batch:,} sequences"
-            )
-        return tuple(notes)
-
-
-def _deadline(asked_s: float | None, run_s: float) -> dict[str, Any] | None:
-    return None if asked_s is None else {"days": asked_s / DAY, "met": run_s <= asked_s}
 
 
 def _pareto(job: TrainingJob, columns: Columns | None) -> list[dict[str, Any]]:
