@@ -11,7 +11,8 @@ strategies (as many as Calculon visits for S3 with its offloads: degrees, chunks
 overlap, both offloads) exhausted; and the same space pruned, with the same optimum. Configurations are counted as evaluated (memory and time in
 full), rejected by a stated rule, or pruned by the bound of their family.
 
-Scale: the same search on 1,024 and on 1,048,576 H100.
+Scale: the same search on 1,024 and on 1,048,576 H100. Plan: as a plan searches, with the memory margin and with strategies of fewer accelerators.
+Inverse: the fewest H100 for steps of 10, 1 and 0.1 times that of 16,384.
 
 CPU seconds of the process are the figure to trust on a shared machine. Peers, measured in 2026 on 2 cores of a shared EPYC machine:
 Calculon S1 11.3 ms, S2 296 and S3 379 configurations per CPU second; llm-analysis S1 0.160 ms (no pipeline chunks, no search); SimuMax S3 7.9
@@ -27,7 +28,7 @@ import time
 from gigawatt.catalog import ModelEntry, load_catalog
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, Transformer, transformer_of
-from gigawatt.training import Columns, Evaluator, Space, TrainingJob, constants, search
+from gigawatt.training import Columns, Evaluator, Space, TrainingJob, constants, fewest, search
 
 GPT_1T = {"layers": 128, "hidden": 25600, "heads": 160, "ffn": 102400}
 NLG_530B = {"layers": 105, "hidden": 20480, "heads": 128, "ffn": 81920}
@@ -98,6 +99,27 @@ def whole_search(name: str, question: TrainingJob, space: Space | None, prune: b
     return step
 
 
+def as_planned(name: str, question: TrainingJob) -> float:
+    start = time.process_time()
+    found = search(question, margin=question.constants.memory_margin, narrower=True)
+    cpu = time.process_time() - start
+    assert found.best is not None
+    assert found.by_count is not None
+    step = float(Evaluator(question).evaluate(found.best).step_s[0])
+    print(
+        f"{name}: {found.generated:,} configurations in {cpu:.2f} CPU s; best {step:.4f} s, {len(found.by_count)} numbers of accelerators within a quarter"
+    )
+    return step
+
+
+def inverse(question: TrainingJob, step_s: float) -> None:
+    start = time.process_time()
+    answer = fewest(question, step_s, margin=question.constants.memory_margin)
+    cpu = time.process_time() - start
+    count = "no number" if answer is None else f"{int(answer.accelerators[0]):,}"
+    print(f"inverse, a step of {step_s:.2f} s: {count} H100 in {cpu:.2f} CPU s")
+
+
 def large(question: TrainingJob) -> Space:
     layers = len(question.model.layers)
     return Space(
@@ -127,6 +149,9 @@ def main() -> None:
     for accelerators in (1024, 1_048_576):
         big = job(accelerators, 65536, name="H100 SXM")
         whole_search(f"scale, {accelerators:,} H100", big, None, prune=True)
+    step = as_planned("plan, 16,384 H100", job(16384, 65536, name="H100 SXM"))
+    for factor in (10, 1, 0.1):
+        inverse(job(1_048_576, 65536, name="H100 SXM"), step * factor)
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

@@ -264,6 +264,12 @@ def _given_assumptions(scenario: Scenario, table: dict[str, Sourced]) -> None:
     money, failures = scenario.finance, scenario.reliability
     for path, value, unit, key in (
         ("finance.budget", money.budget, "USD", "finance.budget"),
+        (
+            "strategy.memory_margin",
+            getattr(scenario.strategy, "memory_margin", None),
+            "",
+            "training.memory_margin",
+        ),
         ("finance.discount_rate", money.discount_rate, "", "finance.discount_rate"),
         ("finance.lifetime", money.lifetime, "s", "finance.it_lifetime_s"),
         ("finance.staff_cost", money.staff_cost, "USD/s", "finance.staff_cost"),

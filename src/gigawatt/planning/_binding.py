@@ -9,10 +9,19 @@ from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Binding, Constraint, Lever
+from gigawatt.planning._width import Width
 from gigawatt.quantity import format_quantity
 
 # A larger fleet that saves less than this share of the run is not what binds.
 USELESS = 0.01
+# A smaller share of powered accelerators that are not in the job is not worth a sentence.
+IDLE_WORTH_TELLING = 0.01
+# A fleet is not worth making smaller by less than this.
+WORTH_SELLING = 0.05
+# Levers that answer for accelerators which are not in the job.
+ALL_IN, FEWER = "idle accelerators", "fewer accelerators"
+# What a lever that binds is called as a constraint.
+_NAMES = {ALL_IN: "global batch"}
 
 
 def constraints_of(inputs: Inputs, base: Evaluation) -> list[Constraint]:
@@ -88,22 +97,21 @@ def constraints_of(inputs: Inputs, base: Evaluation) -> list[Constraint]:
 
 def binding_of(inputs: Inputs, base: Evaluation, levers: tuple[Lever, ...], constraints: list[Constraint]) -> Binding:
     """Return what binds: a limit that the scenario sets and misses, the limit that cuts the fleet, else the lever
-    that saves most time.
+    that saves most time; where accelerators are left over, what keeps them from being used.
     """
-    cut = base.limits.smallest
-    best = max(levers, key=lambda lever: lever.time_saved_s) if levers else None
-    lever = next((lever for lever in levers if lever.name == cut), None) if cut != "chips" else best
-    if lever is not None and best is not None and lever.time_saved_s < USELESS * base.value("run.time"):
-        lever = best  # more of what cuts the fleet would not shorten the run
-    name = lever.name if lever is not None else cut
+    lever = _binding_lever(base, levers)
+    name = lever.name if lever is not None else base.limits.smallest
     sentence = _BINDING_SENTENCES[name](inputs, base)
+    idle = idle_sentence(base)
+    if idle:
+        sentence = f"{sentence} {idle}"
     relief = lever.change if lever is not None else "No larger fleet was found that has a strategy."
     worth = f"Worth: {lever.sentence}." if lever is not None else ""
     deadline = next(
         (constraint for constraint in constraints if constraint.name == "deadline" and constraint.violated), None
     )
     if deadline is None:
-        return Binding(name=name, sentence=sentence, relief=relief, worth=worth)
+        return Binding(name=_NAMES.get(name, name), sentence=sentence, relief=relief, worth=worth)
     over = format_quantity(deadline.used - deadline.limit, "s")
     return Binding(
         name="deadline",
@@ -111,6 +119,58 @@ def binding_of(inputs: Inputs, base: Evaluation, levers: tuple[Lever, ...], cons
         relief=f"{_deadline_relief(inputs, deadline)} {relief}",
         worth=worth,
     )
+
+
+def _binding_lever(base: Evaluation, levers: tuple[Lever, ...]) -> Lever | None:
+    """Return the lever of what binds: of the limit that cuts the fleet, else of what leaves accelerators over, else the
+    one that saves most time.
+    """
+    able = {lever.name: lever for lever in levers if lever.name != FEWER}
+    if not able:
+        return None
+    best, cut, cause = max(able.values(), key=lambda lever: lever.time_saved_s), base.limits.smallest, idle_cause(base)
+    useful = USELESS * base.value("run.time")
+    if cut != "chips" and cut in able and able[cut].time_saved_s >= useful:
+        return able[cut]  # more of what cuts the fleet would shorten the run
+    if not cause:
+        return best
+    if cause == "global batch" and ALL_IN in able and able[ALL_IN].time_saved_s > 0:
+        return able[ALL_IN]
+    return able.get(cause) or max(
+        (lever for lever in able.values() if lever.name != "chips"), key=lambda lever: lever.time_saved_s, default=best
+    )
+
+
+def idle_cause(base: Evaluation) -> str:
+    """Return why powered accelerators are not in the job: "failures" where a strategy with more of them has a shorter
+    step and a longer run, else "global batch"; "" where hardly any are left over.
+    """
+    if base.fleet.idle <= IDLE_WORTH_TELLING * base.fleet.powered:
+        return ""
+    return "failures" if _wider(base) is not None else "global batch"
+
+
+def _wider(base: Evaluation) -> Width | None:
+    """Return the number of accelerators above the job's with the shortest step, None where no step is shorter."""
+    more = [row for row in base.widths if row.accelerators > base.fleet.used and row.step_s < base.training.step_s]
+    return min(more, key=lambda row: row.step_s, default=None)
+
+
+def idle_sentence(base: Evaluation) -> str:
+    """Return how many powered accelerators are not in the job, and why; "" where hardly any are left over."""
+    cause, wider = idle_cause(base), _wider(base)
+    if not cause:
+        return ""
+    fleet = base.fleet
+    head = f"{fleet.idle:,} of {fleet.powered:,} powered accelerators ({fleet.idle / fleet.powered:.1%}) are not in the job"
+    if wider is not None:
+        longer = wider.wall_s / (base.training.step_s / base.reliability.goodput)
+        run = f"{longer - 1:.1%} longer" if longer < 2 else f"{min(longer, 1e6):,.3g} times as long"
+        return (
+            f"{head}: with {wider.accelerators:,} instead of {fleet.used:,} the step would be {1 - wider.step_s / base.training.step_s:.1%} shorter, "
+            f"but failures would make the run {run}."
+        )
+    return f"{head}: no strategy with more of them has a shorter step."
 
 
 def _deadline_relief(inputs: Inputs, deadline: Constraint) -> str:
@@ -128,8 +188,10 @@ def _deadline_relief(inputs: Inputs, deadline: Constraint) -> str:
 
 
 def levers_of(inputs: Inputs, base: Evaluation) -> tuple[Lever, ...]:
-    """Return the changes that could help, each with the strategy chosen anew; those without a strategy are left out."""
-    found = []
+    """Return the changes that could help, each with the strategy chosen anew; those without a strategy are left out,
+    and a smaller fleet that would save no money or cost more than a hundredth of the run.
+    """
+    found: list[Lever] = []
     for name, change, changed in _candidates(inputs, base):
         try:
             after = evaluate(changed, inputs.pins)
@@ -145,7 +207,61 @@ def levers_of(inputs: Inputs, base: Evaluation) -> tuple[Lever, ...]:
                 capital_change_usd=after.finance.capex.value - base.finance.capex.value,
             )
         )
-    return tuple(found)
+    return tuple(lever for lever in found if lever.name != FEWER or _saves(lever))
+
+
+def _saves(lever: Lever) -> bool:
+    before = lever.run_s + lever.time_saved_s
+    return lever.capital_change_usd < 0 and lever.time_saved_s >= -2.0 * USELESS * before
+
+
+def _all_in(inputs: Inputs, base: Evaluation) -> tuple[str, str, Inputs] | None:
+    """Return the smallest change of the global batch with which every accelerator has as many micro-batches as those
+    of the job have now, over the best strategy and its alternatives.
+    """
+    if idle_cause(base) != "global batch":
+        return None
+    there = base.fleet.powered - base.fleet.spares
+    batches = []
+    for row in (base.training.strategy, *base.training.alternatives):
+        fold, experts = (
+            row["tensor_parallel"] * row["context_parallel"],
+            row["expert_parallel"] * row["expert_tensor_parallel"],
+        )
+        rank, quantum = fold * row["pipeline_parallel"], experts // math.gcd(experts, fold)
+        replicas = there // rank // quantum * quantum
+        rounds = -(-base.job.global_batch // (row["micro_batch"] * row["data_parallel"]))
+        batch = replicas * row["micro_batch"] * rounds
+        if batch > base.job.global_batch and replicas * rank >= (1.0 - IDLE_WORTH_TELLING) * there:
+            batches.append(batch)
+    if not batches:
+        return None
+    batch = min(batches)
+    more = batch / base.job.global_batch - 1
+    change = (
+        f"A global batch of {batch:,} sequences ({more:.1%} more) gives all of them work, if training still converges."
+    )
+    return ALL_IN, change, inputs.with_value("training.global_batch", float(batch))
+
+
+def _fewer(inputs: Inputs, base: Evaluation) -> tuple[str, str, Inputs] | None:
+    """Return the smallest job whose run is at most a hundredth longer, as a fleet of that size."""
+    mine = base.training.step_s / base.reliability.goodput
+    enough = [row.accelerators for row in base.widths if row.wall_s <= (1.0 + USELESS) * mine]
+    there = base.fleet.powered - base.fleet.spares
+    count = min(enough, default=there)
+    if count > (1.0 - WORTH_SELLING) * there:
+        return None
+    fleet = base.fleet.powered - there + count  # as many spares as before; a smaller fleet needs no more
+    share = fleet / base.fleet.powered
+    groups = tuple(
+        replace(group, count=-(-math.ceil(powered.powered * share) // server) * server)
+        for group, powered in zip(inputs.groups, base.fleet.groups, strict=True)
+        for server in (group.accelerator.server_chips or 1,)
+    )
+    total = sum(group.count or 0 for group in groups)
+    change = f"A fleet of {total:,} accelerators instead of {base.fleet.powered:,}: the rest hardly shortens the run."
+    return FEWER, change, replace(inputs, groups=groups)
 
 
 def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs]]:
@@ -205,6 +321,7 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
                 replace(inputs, scenario=wider),
             )
         )
+    found += [lever for lever in (_all_in(inputs, base), _fewer(inputs, base)) if lever is not None]
     return found
 
 
@@ -260,7 +377,10 @@ def _chips_sentence(inputs: Inputs, base: Evaluation) -> str:
             f"{format_quantity(inputs.value('finance.budget') - base.finance.capex.value, 'USD')} of the budget are left over"
         )
     tail = f"; {' and '.join(spare)}" if spare else ""
-    return f"The number of accelerators binds: all {base.fleet.powered:,} run{tail}."
+    fleet = base.fleet
+    running = f"all {fleet.powered:,}" if fleet.used == fleet.powered else f"{fleet.used:,} of {fleet.powered:,}"
+    standing = f" and {fleet.spares:,} stand by" if fleet.spares else ""
+    return f"The number of accelerators binds: {running} run{standing}{tail}."
 
 
 def _power_sentence(inputs: Inputs, base: Evaluation) -> str:
@@ -283,6 +403,7 @@ _BINDING_SENTENCES = {
     "grid power": _power_sentence,
     "budget": _budget_sentence,
     "global batch": _batch_sentence,
+    ALL_IN: _batch_sentence,
     "failures": _failures_sentence,
     "network": _network_sentence,
 }

@@ -1,6 +1,8 @@
 """The engines in order, each fed with plain values from the ones before.
 
-    limits of chips, power, money -> fleet -> strategy -> failures -> run time -> energy -> cost
+    limits of chips, power, money -> fleet -> strategies per width -> failures -> run time -> energy -> cost
+
+The strategy is the one whose run is shortest, failures included, which may leave accelerators out.
 
 Feeding is held against the sustained peak of the facility, so it does not depend on the strategy and no iteration is
 needed beyond the size of the network.
@@ -9,8 +11,9 @@ needed beyond the size of the network.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 
 from gigawatt import finance, power, reliability
 from gigawatt.errors import InfeasibleError
@@ -19,8 +22,9 @@ from gigawatt.hardware import plan_network
 from gigawatt.planning._groups import DEFAULT_COUNT, Group
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Fleet, FleetGroup
+from gigawatt.planning._width import Width, Widths, widths
 from gigawatt.quantity import format_quantity
-from gigawatt.training import Constants, TrainingJob, TrainingResult, train
+from gigawatt.training import Constants, TrainingJob, TrainingResult, infeasible, train
 
 # Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
 LARGEST_SERVER = 16
@@ -54,10 +58,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One pass over all engines."""
+    """One pass over all engines. `widths` are the numbers of accelerators that were weighed, most first."""
 
     limits: Limits
     fleet: Fleet
+    job: TrainingJob
+    widths: tuple[Width, ...]
     training: TrainingResult
     reliability: reliability.ReliabilityResult
     power: power.PowerResult
@@ -85,17 +91,13 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
             constraint="spares",
             remedy="fewer spares or more accelerators",
         )
-    job = _job(inputs, powered - spares)
-    trained = train(job, pins={**inputs.pins, **(pins or {})}, constraints=inputs.constraints)
-    failures = reliability.assess(
-        accelerators=trained.accelerators,
-        parameters=inputs.value("model.parameters"),
-        values=inputs.values(reliability.ASSUMPTIONS),
-        policy=inputs.scenario.reliability.policy or "restart",
-        spares=spares,
-        interval_s=inputs.scenario.reliability.checkpoint_interval,
-        restart_s=inputs.scenario.reliability.restart_time,
+    job = job_of(inputs, powered - spares)
+    assess = _failures_of(inputs, spares)
+    weighed = _weighed(inputs, job, {**inputs.pins, **(pins or {})}, lambda count: assess(count).goodput)
+    trained = train(
+        job, weighed.best.columns, constraints=inputs.constraints, found=weighed.found, evaluator=weighed.evaluator
     )
+    failures = assess(trained.accelerators)
     if failures.goodput < 1e-6:
         raise InfeasibleError(
             f"failures stop the run: {trained.accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, a restart takes "
@@ -150,12 +152,52 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
     return Evaluation(
         limits=limits,
         fleet=fleet,
+        job=job,
+        widths=weighed.tried,
         training=trained,
         reliability=failures,
         power=powers,
         finance=money,
         outputs=outputs,
     )
+
+
+def _failures_of(inputs: Inputs, spares: int) -> Callable[[int], reliability.ReliabilityResult]:
+    """Return the failures of a job as a function of its accelerators, each number assessed once."""
+    asked = inputs.scenario.reliability
+    parameters, values = inputs.value("model.parameters"), inputs.values(reliability.ASSUMPTIONS)
+
+    @cache
+    def assess(accelerators: int) -> reliability.ReliabilityResult:
+        return reliability.assess(
+            accelerators=accelerators,
+            parameters=parameters,
+            values=values,
+            policy=asked.policy or "restart",
+            spares=spares,
+            interval_s=asked.checkpoint_interval,
+            restart_s=asked.restart_time,
+        )
+
+    return assess
+
+
+def _weighed(inputs: Inputs, job: TrainingJob, pins: Mapping[str, int], goodput: Callable[[int], float]) -> Widths:
+    """Return what numbers of accelerators are worth. Raises InfeasibleError where no strategy fits."""
+    found = widths(job, goodput, pins, inputs.constraints)
+    if isinstance(found, Widths):
+        return found
+    raise infeasible(job, found, pins, inputs.constraints, None, server_of(inputs), resizing(job, inputs))
+
+
+def server_of(inputs: Inputs) -> int:
+    """Return how many accelerators come together: those of a server (of the largest, in a mixed fleet)."""
+    return max(group.accelerator.server_chips or 1 for group in inputs.groups)
+
+
+def resizing(job: TrainingJob, inputs: Inputs) -> Callable[[int], TrainingJob]:
+    """Return the same job on another number of accelerators, with the network that they need, as a function of it."""
+    return lambda count: replace(job, accelerators=count, fabric=inputs.fabric(count))
 
 
 def training_job(inputs: Inputs) -> TrainingJob:
@@ -166,12 +208,13 @@ def training_job(inputs: Inputs) -> TrainingJob:
     """
     counts = [group.count for group in inputs.groups]
     if all(counts):
-        return _job(inputs, sum(count or 0 for count in counts))
+        return job_of(inputs, sum(count or 0 for count in counts))
     powered = sum(group.powered for group in _powered(inputs, _limits(inputs, True)))
-    return _job(inputs, max(powered - _spares(inputs, powered), 1))
+    return job_of(inputs, max(powered - _spares(inputs, powered), 1))
 
 
-def _job(inputs: Inputs, accelerators: int) -> TrainingJob:
+def job_of(inputs: Inputs, accelerators: int) -> TrainingJob:
+    """Return the training job of a scenario on a number of accelerators."""
     constants = {name: inputs.value(f"training.{name}") for name in Constants.__dataclass_fields__}
     sequence, sample_bytes, storage = int(inputs.value("training.sequence_length")), 0.0, 0.0
     given = inputs.scenario.training.input

@@ -27,7 +27,11 @@ class Group:
     count: int | None
 
 
-def groups_of(scenario: Scenario, catalog: Catalog) -> tuple[Group, ...]:
+def groups_of(scenario: Scenario, catalog: Catalog, sized: bool = True) -> tuple[Group, ...]:
+    """Return the kinds of accelerators of a scenario; without `sized` their count may be left open.
+
+    Raises InputError for names that the catalogue does not have, or where nothing says how many there are.
+    """
     fleet = scenario.fleet
     items: list[tuple[AcceleratorItem, str]]
     if fleet.accelerators is not None:
@@ -35,7 +39,7 @@ def groups_of(scenario: Scenario, catalog: Catalog) -> tuple[Group, ...]:
     else:
         limited = scenario.site.grid_limit is not None or scenario.finance.budget is not None
         count = fleet.count or (None if limited else DEFAULT_COUNT if fleet.accelerator is None else None)
-        if count is None and not limited:
+        if count is None and not limited and sized:
             raise InputError(
                 Problem(
                     message="how many accelerators?",

@@ -22,6 +22,8 @@ from gigawatt.planning._groups import Group, groups_of, hardware_problems, slowe
 from gigawatt.scenario import Scenario
 from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
 
+# Fields of the strategy section that are no decisions.
+NO_DECISIONS = {"constraints", "memory_margin"}
 DEFAULT_MODEL = "Llama 3.1 405B"
 
 
@@ -95,9 +97,10 @@ class Inputs:
         )
 
 
-def resolve(scenario: Scenario, whole_plan: bool = True) -> Inputs:
+def resolve(scenario: Scenario, whole_plan: bool = True, sized: bool = True) -> Inputs:
     """Return the inputs of a scenario: catalogue entries looked up, defaults filled in, every number sourced. Without
-    `whole_plan` (training alone) an accelerator needs neither a price nor a power limit.
+    `whole_plan` (training alone) an accelerator needs neither a price nor a power limit; without `sized` the fleet
+    needs no count.
 
     Raises InputError with every name that the catalogue does not have and every number that it does not know, with
     the place in the scenario.
@@ -108,7 +111,7 @@ def resolve(scenario: Scenario, whole_plan: bool = True) -> Inputs:
     entry: ModelEntry | None = None
     model: Transformer | None = None
     try:
-        groups = groups_of(scenario, catalog)
+        groups = groups_of(scenario, catalog, sized)
     except InputError as error:
         problems += error.problems
     try:
@@ -157,7 +160,7 @@ def resolve(scenario: Scenario, whole_plan: bool = True) -> Inputs:
     table = overridden(scenario, table)
     pins = {
         key: NAMED[key][value] if key in NAMED else value
-        for key, value in scenario.strategy.model_dump(exclude={"constraints"}).items()
+        for key, value in scenario.strategy.model_dump(exclude=NO_DECISIONS).items()
         if value is not None
     }
     return Inputs(

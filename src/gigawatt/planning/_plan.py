@@ -70,7 +70,6 @@ def plan_scenario(scenario: Scenario, intervals: bool = True) -> Plan:
             *_mixing(inputs, base),
             *base.training.warnings,
             *base.reliability.warnings,
-            *_fleet_warnings(base),
         ),
     )
 
@@ -143,15 +142,6 @@ def _cycle_timeline(base: Evaluation) -> Timeline:
     rows[-1] = (lane, "work lost" if label == "training" else label, start, end)
     rows.append(("job", "restarting", r.mtbf_s, r.mtbf_s + r.restart_s))
     return Timeline.of("a mean cycle between failures", rows)
-
-
-def _fleet_warnings(base: Evaluation) -> tuple[str, ...]:
-    idle = base.fleet.idle
-    if idle > 0.01 * base.fleet.powered:
-        return (
-            f"{idle:,} of {base.fleet.powered:,} powered accelerators ({idle / base.fleet.powered:.1%}) are not in the job: no parallel shape with this global batch makes the step shorter with them",
-        )
-    return ()
 
 
 def _mixing(inputs: Inputs, base: Evaluation) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gigawatt._version import __version__
 from gigawatt.model import FlopConvention
-from gigawatt.planning._couple import training_job
+from gigawatt.planning._couple import resizing, server_of, training_job
 from gigawatt.planning._inputs import Inputs, resolve
+from gigawatt.quantity import format_quantity
 from gigawatt.scenario import Scenario
 from gigawatt.timeline import Timeline
 from gigawatt.training import (
@@ -77,7 +78,6 @@ class TrainReport:
             },
             "tokens_per_s_per_accelerator": rate / result.accelerators,
             "days_for_tokens": {"tokens": tokens, "days": tokens / rate / DAY},
-            "deadline": _deadline(self.scenario.training.deadline, tokens / rate),
             "mfu": {
                 str(convention): mfu_of(job, result.step_s, result.accelerators, convention)
                 for convention in FlopConvention
@@ -86,6 +86,10 @@ class TrainReport:
             "step": result.step.to_dict(),
             "memory": result.memory.to_dict(),
             "memory_capacity_bytes": job.chip.memory_bytes,
+            "memory_margin": result.memory_margin,
+            "keeps_margin": result.keeps_margin,
+            "without_margin": None if result.without_margin is None else dict(result.without_margin),
+            "deadline": self.deadline(),
             "alternatives": [dict(row) for row in result.alternatives],
             "pareto": _pareto(job, found.pareto) if found is not None else [],
             "search": None
@@ -100,9 +104,28 @@ class TrainReport:
             "warnings": [*result.warnings, *self.inputs.notes],
         }
 
+    def run_s(self) -> tuple[float, float, float]:
+        """Return low, best and high of the useful time of the run: steps times step time, no failures."""
+        steps = self.inputs.value("training.tokens") / self.job.tokens_per_step
+        return steps * self.interval[0], steps * self.result.step_s, steps * self.interval[1]
 
-def _deadline(asked_s: float | None, run_s: float) -> dict[str, Any] | None:
-    return None if asked_s is None else {"days": asked_s / DAY, "met": run_s <= asked_s}
+    def deadline(self) -> dict[str, Any] | None:
+        """Return whether the scenario's deadline is met without failures, and a sentence; None where it sets none."""
+        if not self.inputs.has("training.deadline"):
+            return None
+        limit, (low, best, high) = self.inputs.value("training.deadline"), self.run_s()
+        met = best <= limit
+        sure = "all of" if high <= limit else "none of" if low > limit else "a part of"
+        over = format_quantity(abs(best - limit), "s")
+        return {
+            "days": limit / DAY,
+            "limit_s": limit,
+            "run_s": best,
+            "run_low_s": low,
+            "run_high_s": high,
+            "met": met,
+            "sentence": f"The deadline of {format_quantity(limit, 's')} is {'met' if met else 'missed'} by {over} without failures, and by {sure} the interval.",
+        }
 
 
 def _pareto(job: TrainingJob, columns: Columns | None) -> list[dict[str, Any]]:
@@ -128,10 +151,15 @@ def train_scenario(scenario: Scenario, wide: bool = False) -> TrainReport:
     """
     inputs = resolve(scenario, whole_plan=False)
     job = training_job(inputs)
-    result = train(job, pins=inputs.pins, constraints=inputs.constraints, space=Space.wide(job) if wide else None)
-    error = inputs.assumptions["training.model_error"]
-    spread = 1.0 if job.chip.calibrated else UNMEASURED
-    low, high = (math.exp(spread * math.log(end / error.best)) for end in (error.low, error.high))
+    result = train(
+        job,
+        pins=inputs.pins,
+        constraints=inputs.constraints,
+        space=Space.wide(job) if wide else None,
+        unit=server_of(inputs),
+        resized=resizing(job, inputs),
+    )
+    low, high = error_of(inputs, job)
     return TrainReport(
         scenario=scenario,
         inputs=inputs,
@@ -142,12 +170,16 @@ def train_scenario(scenario: Scenario, wide: bool = False) -> TrainReport:
     )
 
 
+def error_of(inputs: Inputs, job: TrainingJob) -> tuple[float, float]:
+    """Return the ends of the interval of a step time as factors: the model's error, wider for a chip without measured
+    kernels.
+    """
+    error = inputs.assumptions["training.model_error"]
+    spread = 1.0 if job.chip.calibrated else UNMEASURED
+    return math.exp(spread * math.log(error.low / error.best)), math.exp(spread * math.log(error.high / error.best))
+
+
 def why(scenario: Scenario, a: Mapping[str, int], b: Mapping[str, int]) -> Comparison:
     """Return where two strategies of a scenario's job differ. Raises as `train_scenario`."""
     inputs = resolve(scenario, whole_plan=False)
     return compare_strategies(training_job(inputs), {**inputs.pins, **a}, {**inputs.pins, **b})
-
-
-def with_accelerators(job: TrainingJob, inputs: Inputs, accelerators: int) -> TrainingJob:
-    """Return the same job on another number of accelerators, with the network that they need."""
-    return replace(job, accelerators=accelerators, fabric=inputs.fabric(accelerators))

@@ -10,6 +10,7 @@ from gigawatt.training._evaluate import (
     expected_maximum,
     mfu_of,
 )
+from gigawatt.training._fewest import fewest
 from gigawatt.training._job import TrainingJob
 from gigawatt.training._laws import (
     SCALING_LAWS,
@@ -34,8 +35,8 @@ from gigawatt.training._pipeline import (
     stage_layers,
     zero_bubble_share,
 )
-from gigawatt.training._result import COMPUTING, TrainingResult, train
-from gigawatt.training._search import SearchResult, search
+from gigawatt.training._result import COMPUTING, TrainingResult, infeasible, memory_margin, train
+from gigawatt.training._search import FORBIDDEN, WORTH_SHOWING, SearchResult, fits, search
 from gigawatt.training._simulate import StepPhases, simulate_step, simulated_seconds
 from gigawatt.training._space import Constraint, Space, constraint_of, strategies, strategy_of
 from gigawatt.training._validity import REJECTIONS
@@ -43,12 +44,14 @@ from gigawatt.training._why import Comparison, compare_strategies, elasticities
 
 __all__ = [
     "COMPUTING",
+    "FORBIDDEN",
     "MEMORY_PARTS",
     "NAMED",
     "OPTIMIZERS",
     "REJECTIONS",
     "SCALING_LAWS",
     "STEP_PARTS",
+    "WORTH_SHOWING",
     "Columns",
     "Comparison",
     "Constants",
@@ -77,8 +80,12 @@ __all__ = [
     "elasticities",
     "evaluate",
     "expected_maximum",
+    "fewest",
+    "fits",
+    "infeasible",
     "interleaved_round",
     "latency_wall_flop",
+    "memory_margin",
     "mfu_of",
     "micro_batches_in_flight",
     "phases",

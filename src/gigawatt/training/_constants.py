@@ -59,6 +59,7 @@ class Constants:
     largest_gradient_copy_bytes: float
     fragmentation: float
     memory_reserve_bytes: float
+    memory_margin: float
     host_link_bytes_per_s: float
 
 

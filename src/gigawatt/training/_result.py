@@ -5,7 +5,7 @@ on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from gigawatt.timeline import Timeline
 from gigawatt.training._columns import Columns
 from gigawatt.training._evaluate import Evaluator, StepColumns
 from gigawatt.training._job import TrainingJob
-from gigawatt.training._search import SearchResult, search
+from gigawatt.training._search import SearchResult, fits, search
 from gigawatt.training._space import Constraint, Space
 from gigawatt.training._validity import REJECTIONS
 
@@ -26,7 +26,12 @@ COMPUTING = ("matrix products", "attention", "vector operations", "recompute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """One strategy and what it does. `computing_fraction` is the share of the step in which chips compute, not wait."""
+    """One strategy and what it does. `computing_fraction` is the share of the step in which chips compute, not wait.
+
+    `memory_margin` is the share by which memory may turn out larger than predicted and the strategy still fits, if
+    `keeps_margin`; `without_margin` is the fastest that fits without it (strategy, step_time, memory), None where that
+    is the same.
+    """
 
     strategy: Mapping[str, Any]
     columns: Columns
@@ -44,6 +49,9 @@ class TrainingResult:
     alternatives: tuple[Mapping[str, Any], ...]
     search: SearchResult | None
     warnings: tuple[str, ...]
+    memory_margin: float = 0.0
+    keeps_margin: bool = True
+    without_margin: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -53,6 +61,9 @@ class TrainingResult:
             "memory": self.memory.to_dict(),
             "outputs": {path: output.to_dict() for path, output in self.outputs.items()},
             "alternatives": [dict(row) for row in self.alternatives],
+            "memory_margin": self.memory_margin,
+            "keeps_margin": self.keeps_margin,
+            "without_margin": None if self.without_margin is None else dict(self.without_margin),
             "warnings": list(self.warnings),
         }
 
@@ -72,20 +83,30 @@ def train(
     keep: int = 8,
     constraints: Sequence[Constraint] = (),
     space: Space | None = None,
+    *,
+    found: SearchResult | None = None,
+    evaluator: Evaluator | None = None,
+    unit: int = 1,
+    resized: Callable[[int], TrainingJob] | None = None,
 ) -> TrainingResult:
     """Return the step of the strategy in `columns` (length 1), or of the best strategy that a search with `pins`
     finds.
 
-    Raises InfeasibleError where no strategy fits, naming what binds, the nearest miss and a change that would help;
-    InputError where `columns` breaks a rule.
+    The search keeps the job's memory margin where any strategy does, unless a constraint limits memory itself. `found`
+    is the search behind `columns`, if there was one, `evaluator` that of the job, where there is one already. Where nothing fits, fleets in multiples of `unit` are tried, each
+    the job that `resized` returns. Raises InfeasibleError where no strategy fits, naming what binds, the nearest miss
+    and a change that would help; InputError where `columns` breaks a rule.
     """
-    evaluator = Evaluator(job)
-    found: SearchResult | None = None
+    evaluator = evaluator or Evaluator(job)
     if columns is None:
-        found = search(job, space, pins=pins, keep=keep, evaluator=evaluator, constraints=constraints)
-        if found.best is None:
-            raise _infeasible(job, found, pins or {})
+        margin = memory_margin(job, constraints)
+        found = search(
+            job, space, pins=pins, keep=keep, evaluator=evaluator, constraints=constraints, margin=margin, narrower=True
+        )
         columns = found.best
+        if columns is None:
+            grow = resized or (lambda count: replace(job, accelerators=count))
+            raise infeasible(job, found, pins or {}, constraints, space, unit, grow)
     step = evaluator.evaluate(columns)
     if step.rejection[0]:
         raise InputError(
@@ -95,18 +116,27 @@ def train(
                 found=str(columns.row(0)),
             )
         )
-    alternatives: list[Mapping[str, Any]] = []
-    if found is not None and found.alternatives is not None and len(found.alternatives):
-        other = evaluator.evaluate(found.alternatives)
-        alternatives = [
-            {
-                **found.alternatives.row(row),
-                "step_time": float(other.step_s[row]),
-                "memory": float(other.memory_bytes[row]),
-            }
-            for row in range(len(found.alternatives))
-        ]
-    return _result(job, columns, step, tuple(alternatives), found)
+    others = _told(evaluator, found.alternatives) if found is not None else ()
+    faster = _told(evaluator, found.fastest) if found is not None else ()
+    return _result(job, columns, step, others, found, memory_margin(job, constraints), next(iter(faster), None))
+
+
+def memory_margin(job: TrainingJob, constraints: Sequence[Constraint] = ()) -> float:
+    """Return the share by which memory may turn out larger than predicted: the job's, 0 where a constraint limits
+    memory itself.
+    """
+    return 0.0 if any(rule.on_memory for rule in constraints) else job.constants.memory_margin
+
+
+def _told(evaluator: Evaluator, columns: Columns | None) -> tuple[Mapping[str, Any], ...]:
+    """Return strategies as plain values, each with its step time and its memory."""
+    if columns is None or not len(columns):
+        return ()
+    step = evaluator.evaluate(columns)
+    return tuple(
+        {**columns.row(row), "step_time": float(step.step_s[row]), "memory": float(step.memory_bytes[row])}
+        for row in range(len(columns))
+    )
 
 
 def _result(
@@ -115,12 +145,17 @@ def _result(
     step: StepColumns,
     alternatives: tuple[Mapping[str, Any], ...],
     found: SearchResult | None,
+    margin: float,
+    faster: Mapping[str, Any] | None,
 ) -> TrainingResult:
     parts = {name: float(values[0]) for name, values in step.step_parts.items() if values[0] > 0}
     memory = {name: float(values[0]) for name, values in step.memory_parts.items() if values[0] > 0}
     tree = Breakdown.of("step time", "s", parts)
     held = Breakdown.of(f"memory per accelerator, stage {int(step.memory_stage[0]) + 1}", "B", memory)
     used = int(columns.accelerators[0])
+    keeps = held.value * (1.0 + margin) <= job.chip.memory_bytes
+    if faster is not None and faster["step_time"] >= tree.value:
+        faster = None
     return TrainingResult(
         strategy=columns.row(0) | {"precision": job.precision.name, "micro_batches": int(step.micro_batches[0])},
         columns=columns,
@@ -137,20 +172,29 @@ def _result(
         outputs=_outputs(job, columns, step, parts, memory),
         alternatives=alternatives,
         search=found,
-        warnings=_warnings(job, step),
+        warnings=_warnings(job, held.value, tree.value, margin, faster),
+        memory_margin=margin,
+        keeps_margin=keeps,
+        without_margin=faster,
     )
 
 
-def _warnings(job: TrainingJob, step: StepColumns) -> tuple[str, ...]:
+def _warnings(
+    job: TrainingJob, held: float, step_s: float, margin: float, faster: Mapping[str, Any] | None
+) -> tuple[str, ...]:
     notes = []
     if not job.chip.calibrated:
         notes.append(
-            f"no kernel of {job.chip.name} was measured: its efficiencies are transferred from other chips, expect 10-15 % error and a tendency to be too fast"
+            f"no kernel of {job.chip.name} was measured: its efficiencies are transferred from other chips, so its step time is less sure than the model is elsewhere, with a tendency to be too fast"
         )
-    headroom = 1 - float(step.memory_bytes[0]) / job.chip.memory_bytes
-    if headroom < 0.05:
+    left = job.chip.memory_bytes / held - 1.0
+    if held * (1.0 + margin) > job.chip.memory_bytes:
         notes.append(
-            f"only {headroom:.0%} of the memory is left over; a measured peak can be higher than this estimate"
+            f"memory may turn out {margin:.1%} larger than predicted, and no strategy has that much left: this one has {left:.1%}"
+        )
+    elif faster is not None:
+        notes.append(
+            f"a strategy {step_s / faster['step_time'] - 1.0:.1%} faster fits if memory is as predicted, with {format_quantity(faster['memory'], 'B')} of {format_quantity(job.chip.memory_bytes, 'B')}; this one fits if it turns out {left:.1%} larger (training.memory_margin is {margin:.1%})"
         )
     return tuple(notes)
 
@@ -283,6 +327,13 @@ def _outputs(
         formula=" + ".join(held_symbols),
         inputs=held_symbols,
     )
+    outputs["training.memory_with_margin"] = Output(
+        label="memory per accelerator, should the prediction be low by the margin",
+        value=math.fsum(memory.values()) * (1.0 + job.constants.memory_margin),
+        unit="B",
+        formula="memory * (1 + margin)",
+        inputs={"memory": "training.memory", "margin": "training.memory_margin"},
+    )
     peak_path = f"accelerator.{job.chip.name}.flop_per_s.{'bf16' if 'bf16' in job.chip.flop_per_s else 'fp16'}"
     used = int(columns.accelerators[0])
     outputs |= {
@@ -304,7 +355,7 @@ def _outputs(
             label="accelerators in the job",
             value=float(used),
             unit="",
-            method="tensor x context x pipeline x data parallel of the chosen strategy",
+            method="tensor x context x pipeline x data parallel of the chosen strategy; a plan chooses the number whose run is shortest, failures included",
             inputs={"powered": "fleet.powered"},
         ),
         "training.tokens_per_s_per_accelerator": Output(
@@ -345,38 +396,114 @@ def _outputs(
     return outputs
 
 
-def _infeasible(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) -> InfeasibleError:
+def infeasible(
+    job: TrainingJob,
+    found: SearchResult,
+    pins: Mapping[str, int],
+    constraints: Sequence[Constraint],
+    space: Space | None,
+    unit: int,
+    resized: Callable[[int], TrainingJob],
+) -> InfeasibleError:
     """Return the error that says which constraint binds, by how much, and the smallest change that was found to
     help.
     """
     if found.nearest_miss is None:
-        order = {rule: code for code, rule in enumerate(REJECTIONS)}
-        nearest = max(found.rejected, key=lambda rule: order.get(rule, 0)) if found.rejected else "nothing to try"
-        remedy = "free the pinned degrees, or choose others" if pins else "use more accelerators or a larger batch"
-        return InfeasibleError(
-            f"no strategy is valid for {job.model.name} on {job.accelerators:,} {job.chip.name}: of {found.generated:,} tried, those that get furthest break this rule: {nearest}. {remedy.capitalize()}.",
-            constraint="strategy",
-            remedy=remedy,
-        )
+        return _no_shape(job, found, pins, constraints)
+    limits = [rule for rule in constraints if rule.on_memory]
+    limit = min([job.chip.memory_bytes, *(rule.value for rule in limits)])
     row = found.nearest_miss.row(0)
-    missing = found.nearest_miss_bytes - job.chip.memory_bytes
-    remedy = _memory_remedy(job, found, pins)
+    missing = found.nearest_miss_bytes - limit
+    remedy = _memory_remedy(job, found, pins, constraints, space, unit, resized)
     shape = ", ".join(
         f"{key.replace('_', ' ')} {row[key]}"
         for key in ("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "recompute")
     )
+    kept = _under(constraints)
+    own = f" that the constraint {limits[0].text!r} allows" if limit < job.chip.memory_bytes else ""
     return InfeasibleError(
-        f"memory per accelerator binds: {job.model.name} does not fit on {job.accelerators:,} {job.chip.name}. The leanest of {found.generated:,} strategies "
-        f"({shape}) needs {format_quantity(found.nearest_miss_bytes, 'B')} of {format_quantity(job.chip.memory_bytes, 'B')}, "
+        f"memory per accelerator binds: {job.model.name} does not fit on {job.accelerators:,} {job.chip.name}{kept}. The leanest of {found.generated:,} strategies "
+        f"({shape}) needs {format_quantity(found.nearest_miss_bytes, 'B')} of {format_quantity(limit, 'B')}{own}, "
         f"{format_quantity(missing, 'B')} too much. {remedy}",
         constraint="memory per accelerator",
         remedy=remedy,
     )
 
 
-def _memory_remedy(job: TrainingJob, found: SearchResult, pins: Mapping[str, int]) -> str:
-    for factor in (2, 4, 8, 16, 32, 64):
-        more = replace(job, accelerators=job.accelerators * factor)
-        if pins.get("data_parallel") is None and search(more, pins=pins).best is not None:
-            return f"Smallest change tried that fits: {job.accelerators * factor:,} accelerators."
-    return f"An accelerator with at least {format_quantity(found.nearest_miss_bytes, 'B')} would hold it."
+def _under(constraints: Sequence[Constraint]) -> str:
+    rules = [rule.text for rule in constraints if not rule.on_memory]
+    return f" under {' and '.join(rules)}" if rules else ""
+
+
+_DEGREES = ("tensor_parallel", "context_parallel", "pipeline_parallel", "data_parallel")
+
+
+def _no_shape(
+    job: TrainingJob, found: SearchResult, pins: Mapping[str, int], constraints: Sequence[Constraint]
+) -> InfeasibleError:
+    """Return why no strategy keeps the rules: pinned degrees larger than the fleet, constraints, or the rule that those
+    break which get furthest.
+    """
+    who = f"{job.model.name} on {job.accelerators:,} {job.chip.name}"
+    pinned = {name: pins[name] for name in _DEGREES if name in pins}
+    product = math.prod(pinned.values())
+    if product > job.accelerators:
+        words = " x ".join(f"{name.partition('_')[0]} {value:,}" for name, value in pinned.items())
+        remedy = f"at least {product:,} accelerators, or smaller degrees"
+        return InfeasibleError(
+            f"no strategy is valid: the pinned degrees need more accelerators than there are, {words} = {product:,} of {job.accelerators:,} {job.chip.name}. {remedy.capitalize()}.",
+            constraint="strategy",
+            remedy=remedy,
+        )
+    remedy = "free the pinned degrees, or choose others" if pins else "use more accelerators or a larger batch"
+    rules = _under(constraints)
+    if rules:
+        remedy = f"leave out one of {rules.removeprefix(' under ')}, or {remedy}"
+    if not found.generated:
+        return InfeasibleError(
+            f"no strategy is left for {who}{rules}: no data-parallel degree folds onto its experts and keeps the constraints. {remedy.capitalize()}.",
+            constraint="strategy",
+            remedy=remedy,
+        )
+    order = {rule: code for code, rule in enumerate(REJECTIONS)}
+    nearest = max(found.rejected, key=lambda rule: order.get(rule, 0))
+    return InfeasibleError(
+        f"no strategy is valid for {who}{rules}: of {found.generated:,} tried, those that get furthest break this rule: {nearest}. {remedy[0].upper()}{remedy[1:]}.",
+        constraint="strategy",
+        remedy=remedy,
+    )
+
+
+# A fleet that holds the model is looked for up to this many times the job's.
+MOST_GROWTH = 64
+
+
+def _memory_remedy(
+    job: TrainingJob,
+    found: SearchResult,
+    pins: Mapping[str, int],
+    constraints: Sequence[Constraint],
+    space: Space | None,
+    unit: int,
+    resized: Callable[[int], TrainingJob],
+) -> str:
+    """Return the smallest fleet in multiples of `unit` that holds the model under the same pins, constraints and
+    space, else the memory that would.
+
+    More accelerators hold what fewer did (the same strategies and more), so the count is bisected.
+    """
+
+    def held(units: int) -> bool:
+        more = resized(units * unit)
+        return fits(more, space, pins, constraints)
+
+    low, high = job.accelerators // unit, max(2 * job.accelerators // unit, job.accelerators // unit + 1)
+    most = max(MOST_GROWTH * job.accelerators // unit, MOST_GROWTH)
+    while high <= most and not held(high):
+        low, high = high, 2 * high
+    if high > most:
+        return f"An accelerator with at least {format_quantity(found.nearest_miss_bytes, 'B')} would hold it."
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if held(middle) else (middle, high)
+    return f"Smallest change that fits: {high * unit:,} accelerators."

@@ -10,14 +10,15 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.errors import InfeasibleError, InputError, Problem, nearest_name
 from gigawatt.model import Recompute
+from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.training._columns import NAMED, Columns
 from gigawatt.training._job import TrainingJob
 
@@ -36,6 +37,19 @@ MINOR = (
 )
 # Shares of a stage's layers that a wide search recomputes in full.
 PARTIAL = (0.25, 0.5, 0.75)
+# The name under which a constraint limits bytes per accelerator; everything else is a decision.
+MEMORY = "memory"
+# What sets the ranks of a strategy beside its data parallelism, and its micro-batches.
+DEGREES = (
+    "tensor_parallel",
+    "context_parallel",
+    "pipeline_parallel",
+    "expert_parallel",
+    "expert_tensor_parallel",
+    "micro_batch",
+)
+# Numbers of micro-batches of narrower strategies: every one up to 128, then in steps of a hundredth.
+ROUNDS = np.unique(np.concatenate([np.arange(1, 129), np.round(128 * 1.01 ** np.arange(1, 1400))]).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +146,30 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """A rule that strategies must keep, such as "tensor_parallel <= 8" or "recompute != full"."""
+    """A rule that strategies must keep, such as "tensor_parallel <= 8", "recompute != full" or "memory <= 70 GB".
+
+    `value` is the number behind a decision's value, or bytes per accelerator where `name` is "memory".
+    """
 
     text: str
     name: str
     relation: str
-    value: int
+    value: float
+
+    @property
+    def on_memory(self) -> bool:
+        """Whether it limits bytes per accelerator and not a decision."""
+        return self.name == MEMORY
+
+    def keeps(self, values: object) -> NDArray[np.bool_]:
+        """Return which values of its decision (or bytes) keep it, of the same shape."""
+        return np.asarray(_COMPARE[self.relation](np.asarray(values), self.value), dtype=bool)
 
     def holds(self, columns: Columns) -> NDArray[np.bool_]:
-        """Return which strategies keep it, (C,)."""
-        return np.asarray(_COMPARE[self.relation](getattr(columns, self.name), self.value), dtype=bool)
+        """Return which strategies keep it, (C,). Raises AttributeError for a constraint on memory, which is no
+        decision.
+        """
+        return self.keeps(getattr(columns, self.name))
 
 
 def decision_value(name: str, text: str, location: str = "") -> tuple[str, int]:
@@ -179,20 +207,40 @@ def decision_value(name: str, text: str, location: str = "") -> tuple[str, int]:
 
 
 def constraint_of(text: str, location: str = "") -> Constraint:
-    """Return the constraint that a text such as "tp<=8" states. Raises InputError where it is none."""
-    found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|!=|==|=|<|>)\s*([\w.]+)\s*", text)
-    if found is None:
+    """Return the constraint that a text such as "tp<=8" or "memory<=70 GB" states. Raises InputError where it is
+    none.
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|!=|==|=|<|>)\s*([\w.]+|[\d.,]+\s*\w+)\s*", text)
+    if found is not None and found[1].lower() == MEMORY and found[2] in ("<", "<="):
+        return Constraint(text=text.strip(), name=MEMORY, relation=found[2], value=_bytes(found[3], text, location))
+    if found is None or found[1].lower() == MEMORY:
         raise InputError(
             Problem(
                 message="not a constraint",
                 location=location,
                 path="strategy.constraints",
                 found=repr(text),
-                allowed="DECISION RELATION VALUE, for example 'tensor_parallel <= 8' or 'recompute != full'",
+                allowed="DECISION RELATION VALUE, for example 'tensor_parallel <= 8', 'recompute != full' or 'memory <= 70 GB'",
             )
         )
     name, value = decision_value(found[1], found[3], location)
     return Constraint(text=text.strip(), name=name, relation=found[2], value=value)
+
+
+def _bytes(value: str, text: str, location: str) -> float:
+    """Return the bytes of a limit as written. Raises InputError where it is no amount of memory."""
+    try:
+        return parse_quantity(value, "B")
+    except QuantityError as error:
+        raise InputError(
+            Problem(
+                message="not an amount of memory",
+                location=location,
+                path="strategy.constraints",
+                found=repr(text),
+                allowed="for example 'memory <= 70 GB'",
+            )
+        ) from error
 
 
 def strategy_of(text: str, location: str = "") -> dict[str, int]:
@@ -223,11 +271,90 @@ def check_pins(pins: Mapping[str, int]) -> None:
         decision_value(name, "0" if name not in NAMED else next(iter(NAMED[name])))
 
 
-def majors(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = None) -> Columns:
+def allowed(job: TrainingJob, space: Space, pins: Mapping[str, int], constraints: Sequence[Constraint] = ()) -> Space:
+    """Return the candidates of `space` that keep the constraints; where none of a decision's does, those that the
+    model and the batch allow at all and that do (tensor parallelism across servers, for example).
+
+    Raises InfeasibleError naming the constraint and the candidates where nothing keeps it, or a pin breaks it.
+    """
+    kept: dict[str, tuple[int, ...]] = {}
+    for name in (item.name for item in fields(Columns)):
+        rules = [rule for rule in constraints if rule.name == name]
+        if not rules:
+            continue
+        if name in pins:
+            broken = [rule.text for rule in rules if not rule.keeps(pins[name])]
+            if broken:
+                raise _leaves_nothing(broken, f"the strategy fixes {name} at {_shown(name, [pins[name]])}")
+        elif name in Space.__dataclass_fields__:
+            possible = _possible(job, name, rules)
+            usual = _keeping(getattr(space, name), rules)
+            kept[name] = usual or _keeping(possible, rules)
+            if not kept[name]:
+                words = f"{name} of {job.model.name} can be {_shown(name, possible)}"
+                raise _leaves_nothing([rule.text for rule in rules], words)
+    return replace(space, **kept)
+
+
+def _keeping(values: Sequence[int], rules: Sequence[Constraint]) -> tuple[int, ...]:
+    return tuple(value for value in values if all(rule.keeps(value) for rule in rules))
+
+
+def _leaves_nothing(texts: Sequence[str], words: str) -> InfeasibleError:
+    rules = " and ".join(repr(text) for text in texts)
+    return InfeasibleError(
+        f"the constraint {rules} leaves nothing to search: {words}.",
+        constraint=" and ".join(texts),
+        remedy="choose another limit or leave the constraint out",
+    )
+
+
+def _shown(name: str, values: Sequence[int]) -> str:
+    """Return values of a decision for people; a long run of numbers by its ends."""
+    if name in NAMED:
+        words = {number: word for word, number in NAMED[name].items()}
+        return ", ".join(words[value] for value in values)
+    if len(values) > 12 and values[-1] - values[0] + 1 == len(values):
+        return f"{values[0]:,} to {values[-1]:,}"
+    return ", ".join(f"{value:,}" for value in values)
+
+
+def _possible(job: TrainingJob, name: str, rules: Sequence[Constraint]) -> tuple[int, ...]:
+    """Return every value of a decision that the model, the sequence and the batch allow, usual or not."""
+    experts = job.model.experts.experts if job.model.experts else 1
+    chunks = len(job.model.layers) + 2
+    if name in NAMED:
+        return tuple(sorted(NAMED[name].values()))
+    ranges: dict[str, Sequence[int]] = {
+        "tensor_parallel": [t for t in range(1, job.model.heads + 1) if job.model.heads % t == 0],
+        "pipeline_parallel": range(1, chunks + 1),
+        "virtual_stages": range(1, chunks + 1),
+        "context_parallel": [c for c in range(1, min(job.sequence, 4096) + 1) if c == 1 or job.sequence % (2 * c) == 0],
+        "expert_parallel": [e for e in range(1, experts + 1) if experts % e == 0],
+        "zero_stage": range(4),
+    }
+    binary = ("sequence_parallel", "tensor_overlap", "offload_optimizer", "offload_activations")
+    if name in ranges:
+        return tuple(ranges[name])
+    if name in binary:
+        return (0, 1)
+    # counts without a table of their own: what the rules themselves name, one below and one above
+    most = {"micro_batch": job.global_batch, "recompute_layers": chunks, "shard_ranks": job.accelerators}[name]
+    least = 1 if name == "micro_batch" else 0
+    near = {int(rule.value) + away for rule in rules for away in (-1, 0, 1)} | {least, most}
+    return tuple(sorted(value for value in near if least <= value <= most))
+
+
+def majors(
+    job: TrainingJob,
+    space: Space,
+    pins: Mapping[str, int] | None = None,
+    constraints: Sequence[Constraint] = (),
+) -> Columns:
     """Return the combinations of major decisions, pinned ones replacing candidates; minor ones at their cheapest.
 
     Unless pinned, data parallelism is the smallest degree that needs no more micro-batches than all accelerators
-    would; so no rank is used that would not shorten the step.
+    would; so no rank is used that would not shorten the step. What breaks a constraint is not generated.
     """
     pins = dict(pins or {})
     check_pins(pins)
@@ -247,12 +374,20 @@ def majors(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = None
         rows = {name: axis[group > 0] for name, axis in columns.items()}
         rows["expert_tensor_parallel"] = group[group > 0]
         replicas = (
-            np.full(len(rows["micro_batch"]), pins["data_parallel"])
+            np.full(len(rows["micro_batch"]), max(pins["data_parallel"], 1))
             if "data_parallel" in pins
-            else _data_parallel(job, rows)
+            else _data_parallel(job, rows, constraints)
         )
-        parts.append(Columns.of(**rows, data_parallel=np.maximum(replicas, 1)))
-    return Columns.concatenate(parts)
+        parts.append(Columns.of(**rows, data_parallel=replicas))
+    return _kept(Columns.concatenate(parts), constraints)
+
+
+def _kept(rows: Columns, constraints: Sequence[Constraint]) -> Columns:
+    """Return the rows that keep the constraints on degrees that are derived and not candidates."""
+    for rule in constraints:
+        if rule.name in ("data_parallel", "expert_tensor_parallel"):
+            rows = rows.take(rule.holds(rows))
+    return rows
 
 
 def _expert_groups(job: TrainingJob, tensor: NDArray[np.int64], pins: Mapping[str, int]) -> Sequence[NDArray[np.int64]]:
@@ -264,20 +399,107 @@ def _expert_groups(job: TrainingJob, tensor: NDArray[np.int64], pins: Mapping[st
     return (np.ones_like(tensor), np.where(tensor > 1, tensor, 0))
 
 
-def _data_parallel(job: TrainingJob, rows: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return the data-parallel degree of each row: see `majors`."""
-    fold = rows["tensor_parallel"] * rows["context_parallel"]
-    experts = rows["expert_parallel"] * rows["expert_tensor_parallel"]
-    quantum = experts // np.gcd(experts, fold)  # experts fold onto tensor, context and data ranks
-    room = job.accelerators // (fold * rows["pipeline_parallel"])
-    most = np.minimum(room, job.global_batch // rows["micro_batch"]) // quantum * quantum
+def _data_parallel(
+    job: TrainingJob, rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint]
+) -> NDArray[np.int64]:
+    """Return the data-parallel degree of each row, (M,): see `majors`."""
+    quantum, most = fold_quantum(rows), most_ranks(job, rows, constraints)
     usable = np.maximum(most, 1)
     rounds = -(-job.global_batch // (usable * rows["micro_batch"]))
     # interleaving needs as many micro-batches as stages
     rounds = np.where(rows["virtual_stages"] > 1, np.maximum(rounds, rows["pipeline_parallel"]), rounds)
-    needed = -(-job.global_batch // (rounds * rows["micro_batch"]))
-    needed = -(-needed // quantum) * quantum
-    return np.asarray(np.where(most < 1, quantum, np.minimum(needed, usable)), dtype=np.int64)
+    ranks = np.minimum(enough_ranks(job, rows, rounds, constraints), usable)
+    return np.asarray(np.where(most < 1, quantum, ranks), dtype=np.int64)
+
+
+def narrowed(
+    job: TrainingJob, families: Columns, most_rounds: NDArray[np.int64], constraints: Sequence[Constraint] = ()
+) -> Columns:
+    """Return the families again with fewer data-parallel ranks: for each number of micro-batches of ROUNDS above
+    theirs, up to `most_rounds` (M,), the smallest degree that needs no more.
+    """
+    rounds = -(-job.global_batch // (families.micro_batch * families.data_parallel))
+    first, last = (np.searchsorted(ROUNDS, value, side="right") for value in (rounds, most_rounds))
+    counts = np.maximum(last - first, 0)
+    rows = families.take(np.repeat(np.arange(len(families)), counts))
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+    ranks = enough_ranks(job, {name: getattr(rows, name) for name in DEGREES}, ROUNDS[place], constraints)
+    before = np.where(np.concatenate([[True], np.diff(place) != 1])[: len(rows)], rows.data_parallel, np.roll(ranks, 1))
+    fewer = ranks < before
+    return _kept(replace(rows, data_parallel=ranks).take(fewer), constraints)
+
+
+def in_whole_rounds(job: TrainingJob, families: Columns, constraints: Sequence[Constraint] = ()) -> Columns:
+    """Return the pipelined families with more micro-batches that their schedules like better: interleaved ones with a
+    multiple of the stages (uneven rounds keep more micro-batches in flight), others with an even number of at least
+    twice the stages, which DualPipe needs. So this may fit where fewer do not.
+    """
+    rows = families.take((families.pipeline_parallel > 1) & (families.data_parallel > 1))
+    rounds = -(-job.global_batch // (rows.micro_batch * rows.data_parallel))
+    whole = -(-rounds // rows.pipeline_parallel) * rows.pipeline_parallel
+    even = np.maximum(rounds + rounds % 2, 2 * rows.pipeline_parallel)
+    liked = np.where(rows.virtual_stages > 1, whole, even)
+    ranks = enough_ranks(job, {name: getattr(rows, name) for name in DEGREES}, liked, constraints)
+    return _kept(replace(rows, data_parallel=ranks).take(ranks < rows.data_parallel), constraints)
+
+
+def fold_quantum(rows: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return what data parallelism has to be a multiple of, so that experts fold onto tensor, context and data ranks,
+    (M,).
+    """
+    fold = rows["tensor_parallel"] * rows["context_parallel"]
+    experts = rows["expert_parallel"] * rows["expert_tensor_parallel"]
+    return np.asarray(experts // np.gcd(experts, fold))
+
+
+def most_ranks(
+    job: TrainingJob, rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint] = ()
+) -> NDArray[np.int64]:
+    """Return the largest data-parallel degree that the accelerators, the batch and the constraints leave, (M,); 0
+    where they leave none.
+    """
+    room = job.accelerators // (rows["tensor_parallel"] * rows["context_parallel"] * rows["pipeline_parallel"])
+    most = np.minimum(np.minimum(room, _replica_bounds(constraints)[1]), job.global_batch // rows["micro_batch"])
+    quantum = fold_quantum(rows)
+    return np.asarray(most // quantum * quantum, dtype=np.int64)
+
+
+def widened(job: TrainingJob, columns: Columns, constraints: Sequence[Constraint] = ()) -> Columns:
+    """Return the strategies with as many data-parallel ranks as need as many micro-batches: they shard more."""
+    rows = {name: getattr(columns, name) for name in DEGREES}
+    each = columns.micro_batch * columns.data_parallel
+    rounds = -(-job.global_batch // each)
+    most = most_ranks(job, rows, constraints)
+    ranks = np.where(rounds > 1, (job.global_batch - 1) // (np.maximum(rounds - 1, 1) * columns.micro_batch), most)
+    quantum = fold_quantum(rows)
+    ranks = np.maximum(np.minimum(ranks, most) // quantum * quantum, columns.data_parallel)
+    return replace(columns, data_parallel=ranks)
+
+
+def enough_ranks(
+    job: TrainingJob,
+    rows: Mapping[str, NDArray[np.int64]],
+    rounds: NDArray[np.int64],
+    constraints: Sequence[Constraint] = (),
+) -> NDArray[np.int64]:
+    """Return the smallest data-parallel degree that folds, keeps the constraints from below and needs at most
+    `rounds` micro-batches, (M,).
+    """
+    low, _, without = _replica_bounds(constraints)
+    quantum = fold_quantum(rows)
+    ranks = np.maximum(-(-job.global_batch // (rounds * rows["micro_batch"])), low)
+    ranks = -(-ranks // quantum) * quantum
+    return np.asarray(np.where(np.isin(ranks, without), ranks + quantum, ranks), dtype=np.int64)
+
+
+def _replica_bounds(constraints: Sequence[Constraint]) -> tuple[int, int, list[int]]:
+    """Return the smallest and the largest data-parallel degree that the constraints allow, and those left out."""
+    rules = [rule for rule in constraints if rule.name == "data_parallel"]
+    at_least = {"=": 0, "==": 0, ">=": 0, ">": 1}
+    at_most = {"=": 0, "==": 0, "<=": 0, "<": -1}
+    low = max((int(r.value) + at_least[r.relation] for r in rules if r.relation in at_least), default=1)
+    high = min((int(r.value) + at_most[r.relation] for r in rules if r.relation in at_most), default=2**62)
+    return max(low, 1), max(high, 0), [int(rule.value) for rule in rules if rule.relation == "!="]
 
 
 def minors(space: Space, pins: Mapping[str, int] | None = None) -> dict[str, NDArray[np.int64]]:
@@ -314,7 +536,15 @@ def expand(major: Columns, minor: Mapping[str, NDArray[np.int64]]) -> Iterator[t
         )
 
 
-def strategies(job: TrainingJob, space: Space, pins: Mapping[str, int] | None = None) -> Iterator[Columns]:
-    """Yield every strategy of a space in blocks, pinned decisions replacing candidates."""
-    for _, block in expand(majors(job, space, pins), minors(space, pins)):
+def strategies(
+    job: TrainingJob,
+    space: Space,
+    pins: Mapping[str, int] | None = None,
+    constraints: Sequence[Constraint] = (),
+) -> Iterator[Columns]:
+    """Yield every strategy of a space in blocks, pinned decisions replacing candidates, with as few data-parallel ranks
+    as the job's accelerators are worth. What breaks a constraint (on memory apart) is left out.
+    """
+    space = allowed(job, space, pins or {}, constraints)
+    for _, block in expand(majors(job, space, pins, constraints), minors(space, pins)):
         yield block

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gigawatt.errors import InfeasibleError
+from gigawatt.hardware import Tier
 from gigawatt.training._columns import Columns
 from gigawatt.training._evaluate import Evaluator
 from gigawatt.training._job import TrainingJob
@@ -206,23 +207,28 @@ def elasticities(job: TrainingJob, columns: Columns) -> tuple[Mapping[str, Any],
 
 
 def _levers(job: TrainingJob, columns: Columns) -> dict[str, tuple[TrainingJob, float]]:
-    chip, fabric = job.chip, job.fabric
-    quantum = int(columns.micro_batch[0] * columns.data_parallel[0])
-    chunk = quantum * (int(columns.pipeline_parallel[0]) if columns.virtual_stages[0] > 1 else 1)
+    chip = job.chip
+    chunk = int(columns.micro_batch[0] * columns.data_parallel[0])
     batch = job.global_batch + max(chunk, round(0.1 * job.global_batch / chunk) * chunk)
-    faster = tuple(replace(tier, bytes_per_s=tier.bytes_per_s * PULL) for tier in fabric.tiers)
     levers = {
         "arithmetic rate": (
             replace(job, chip=replace(chip, flop_per_s={k: v * PULL for k, v in chip.flop_per_s.items()})),
             PULL,
         ),
         "memory bandwidth": (replace(job, chip=replace(chip, memory_bytes_per_s=chip.memory_bytes_per_s * PULL)), PULL),
-        "scale-up bandwidth": (replace(job, fabric=replace(fabric, tiers=(faster[0], *fabric.tiers[1:]))), PULL),
         "global batch": (replace(job, global_batch=batch), batch / job.global_batch),
     }
-    if len(fabric.tiers) > 1:
-        levers["scale-out bandwidth"] = (
-            replace(job, fabric=replace(fabric, tiers=(fabric.tiers[0], *faster[1:]))),
-            PULL,
+    for label in dict.fromkeys(_link(tier) for tier in job.fabric.tiers if tier.domain > 1):
+        tiers = tuple(
+            replace(tier, bytes_per_s=tier.bytes_per_s * PULL) if _link(tier) == label else tier
+            for tier in job.fabric.tiers
         )
+        levers[label] = (replace(job, fabric=replace(job.fabric, tiers=tiers)), PULL)
     return levers
+
+
+def _link(tier: Tier) -> str:
+    """Return what the bandwidth of a tier is called: the switches of a site hang on the same ports."""
+    if tier.kind == "wide_area":
+        return f"bandwidth {tier.name}"
+    return "scale-up bandwidth" if tier.name == "scale-up" else "scale-out bandwidth"
