@@ -127,24 +127,28 @@ class _Tally:
         self.counts += np.bincount(rejection[rejection != 0], minlength=len(REJECTIONS))
         if not len(valid):
             return
-        outcome, roomy = self._judge(valid)
+        outcome, roomy, held = self._judge(valid)
         short = np.flatnonzero(~roomy & (valid.zero_stage >= 1)) if self.widen else np.zeros(0, dtype=np.int64)
         if len(short):
             wider = widened(self.job, valid.take(short), self.ranks)
             more = wider.data_parallel > valid.data_parallel[short]
+            # memory falls by no more than the share of a rank does
+            least = held[short] * (valid.data_parallel[short] / wider.data_parallel)
+            more &= least <= self.evaluator.job.chip.memory_bytes
             for rule in self.ranks:
                 more &= rule.holds(wider)
-            more &= rejections(self.job, wider, self.evaluator.sites) == 0
             if more.any():
-                again, _ = self._judge(wider.take(more))
+                more &= rejections(self.job, wider, self.evaluator.sites) == 0
+            if more.any():
+                again, _, _ = self._judge(wider.take(more))
                 outcome[short[more]] = np.minimum(outcome[short[more]], again)
         self.counts[0] += int((outcome == FITS).sum())
         self.forbidden += int((outcome == LIMITED).sum())
         self.counts[OUT_OF_MEMORY] += int((outcome == TOO_BIG).sum())
 
-    def _judge(self, valid: Columns) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _judge(self, valid: Columns) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
         """Keep what is worth showing of valid strategies; return for each whether it FITS, is LIMITED by a constraint
-        on memory or TOO_BIG, and whether it keeps the margin.
+        on memory or TOO_BIG, whether it keeps the margin, and its memory.
         """
         step = self.evaluator.evaluate(valid)
         outcome = np.where(step.rejection == OUT_OF_MEMORY, TOO_BIG, FITS)
@@ -163,7 +167,7 @@ class _Tally:
             score = (step.step_s, step.memory_bytes, step.network_bytes, valid.accelerators.astype(np.float64), roomy)
             self.columns.append(valid.take(near))
             self.scores.append(np.stack([part[near] for part in score], axis=1))
-        return outcome, roomy
+        return outcome, roomy, step.memory_bytes
 
 
 # What becomes of a valid strategy, best first.
@@ -246,26 +250,24 @@ def _result(tally: _Tally, keep: int, generated: int, pruned: int) -> SearchResu
             nearest_miss=tally.miss,
             nearest_miss_bytes=float(tally.miss_bytes),
         )
-    columns, score = Columns.concatenate(tally.columns), np.concatenate(tally.scores)
-    order = np.argsort(score[:, 0], kind="stable")
-    columns, score = columns.take(order), score[order]
-    roomy = score[:, 4] > 0
-    tight = not roomy.any()
-    best = 0 if tight else int(roomy.argmax())
-    near = score[:, 0] <= WORTH_SHOWING * score[best, 0]
-    chosen = np.flatnonzero(near & (roomy | tight))
+    score = np.concatenate(tally.scores)
+    tight = not (score[:, 4] > 0).any()
+    best_s = score[:, 0].min() if tight else score[score[:, 4] > 0, 0].min()
+    near = np.flatnonzero(score[:, 0] <= WORTH_SHOWING * best_s)
+    order = near[np.argsort(score[near, 0], kind="stable")]
+    columns, score = Columns.concatenate(tally.columns).take(order), score[order]
+    chosen = np.flatnonzero((score[:, 4] > 0) | tight)
     shown, shown_score = columns.take(chosen), score[chosen]
-    everything = np.flatnonzero(near)
     return SearchResult(
         best=shown.take(slice(0, 1)),
         alternatives=shown.take(_distinct(shown, keep)),
-        pareto=columns.take(everything[_pareto(score[everything, :3])]),
+        pareto=columns.take(_pareto(score[:, :3])),
         generated=generated,
         pruned=pruned,
         feasible=int(counts[0]),
         rejected=rejected,
         tight=tight,
-        fastest=columns.take(slice(0, 1)) if best > 0 else None,
+        fastest=columns.take(slice(0, 1)) if chosen[0] > 0 else None,
         by_count=shown.take(_pareto(shown_score[:, [0, 3]])),
     )
 
