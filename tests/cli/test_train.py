@@ -90,6 +90,14 @@ def test_why_it_does_not_fit_and_what_would():
     assert any("does not fit" in sentence for sentence in data["sentences"])
 
 
+def test_why_compares_with_the_best_unless_told_otherwise():
+    example = EXAMPLES / "small-cluster.yaml"
+    data = json.loads(run("why", example, "--strategy", "tp=1 dp=8", "--json").output)
+    assert data["step_s"][1] < data["step_s"][0]
+    text = run("why", example, "--strategy", "tp=1 dp=8 zero=1 recompute=none").output
+    assert "does not fit" in text
+
+
 def test_inverse_questions_invert():
     answers = json.loads(
         run("ask", *SMALL, "--set", "training.tokens=1T tokens", "--deadline", "30 days", "--json").output

@@ -112,7 +112,9 @@ def plan(
 def why(
     scenario: ScenarioOption = None,
     a: Annotated[str, typer.Option("--strategy", help="Strategy A, e.g. 'tp=4 dp=2'.")] = "",
-    b: Annotated[str, typer.Option("--against", help="Strategy B.")] = "",
+    b: Annotated[
+        str | None, typer.Option("--against", help="Strategy B. [default: the best one]", show_default=False)
+    ] = None,
     model: ModelName = None,
     accelerator: AcceleratorName = None,
     count: Count = None,
@@ -130,7 +132,7 @@ def why(
     from gigawatt.report import print_comparison
 
     question = question_of(scenario, model, accelerator, count, batch, sequence, precision, None, None, overrides)
-    strategies = decisions(a, "--strategy"), decisions(b, "--against")
+    strategies = decisions(a, "--strategy"), {} if b is None else decisions(b, "--against")
     with working("comparing"):
         result = compare(question, *strategies)
     data = result.to_dict()

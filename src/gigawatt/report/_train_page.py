@@ -25,7 +25,7 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
             {"label": f"MFU, {name.partition(',')[0]}", "value": f"{value:.1%}", "interval": ""}
             for name, value in report["mfu"].items()
         ),
-        {"label": "HFU", "value": f"{report['hfu']:.1%}", "interval": "recomputation counted, peak of the format"},
+        {"label": "HFU", "value": f"{report['hfu']:.1%}", "interval": "recomputation counted, 16-bit peak"},
         {
             "label": "accelerators that work",
             "value": f"{report['accelerators']:,}",

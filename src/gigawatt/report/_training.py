@@ -161,7 +161,7 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
                     (f"MFU, {name.partition(',')[0]}", f"{value:.1%} (against the 16-bit peak)")
                     for name, value in report["mfu"].items()
                 ),
-                ("HFU", f"{report['hfu']:.1%} (recomputation counted, against the peak of the format)"),
+                ("HFU", f"{report['hfu']:.1%} (recomputation counted, against the 16-bit peak)"),
             ]
         )
     )

@@ -4,10 +4,12 @@ from gigawatt.validation._cases import validate_cases
 from gigawatt.validation._fit import fit_training, write_fit
 from gigawatt.validation._memory import validate_memory
 from gigawatt.validation._parameters import parameters
-from gigawatt.validation._statistics import one_constant, ranking, summarise
-from gigawatt.validation._training import validate_training
+from gigawatt.validation._statistics import constant_elsewhere, one_constant, ranking, summarise
+from gigawatt.validation._training import constant_rows, validate_training
 
 __all__ = [
+    "constant_elsewhere",
+    "constant_rows",
     "fit_training",
     "one_constant",
     "parameters",

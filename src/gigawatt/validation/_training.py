@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gigawatt.model import FlopConvention
-from gigawatt.training import REJECTIONS, Columns, Evaluator, Space, mfu_of, strategies
+from gigawatt.training import REJECTIONS, Columns, Evaluator, Space, mfu_of, stacks, strategies
 from gigawatt.validation._parameters import parameters
 from gigawatt.validation._rows import (
     HELD_OUT,
@@ -75,6 +75,34 @@ def _left_out() -> dict[str, float]:
     """Return predicted over measured of every packaged row under constants that were fitted without its group."""
     text = files("gigawatt.validation").joinpath("data", "leave_one_out.csv").read_text(encoding="utf-8")
     return {row["id"]: float(row["left_out"]) for row in csv.DictReader(io.StringIO(text))}
+
+
+def constant_rows() -> list[dict[str, Any]]:
+    """Return the fitted constants with what they rest on: `keys`, `prior`, `value`, and how many `rows` and `groups` of
+    the packaged table depend on each.
+    """
+    known: list[tuple[str, str, str]] = []
+    for row in read_rows(None):
+        try:
+            reading = read(row)
+        except UnreadableRowError:
+            continue
+        known.append((row["group"], reading.stack, reading.job.chip.name))
+    found = []
+    for constant in parameters():
+        mine = [group for group, stack, chip in known if constant.holds_for(stack, chip)]
+        stack, _, name = constant.keys[0].partition(".")
+        value = stacks()[stack][name].best
+        found.append(
+            {
+                "keys": constant.keys,
+                "prior": constant.prior,
+                "value": value,
+                "rows": len(mine),
+                "groups": len(set(mine)),
+            }
+        )
+    return found
 
 
 def _predict(row: Mapping[str, str]) -> dict[str, Any]:
