@@ -30,7 +30,7 @@ from gigawatt.training._space import (
     minors,
 )
 
-# Micro-batches are taken away in steps of at most this share of them: the answer is this exact.
+# Ranks are added in steps of at most this share of them: the answer is this exact.
 RESOLUTION = 0.02
 
 
@@ -45,8 +45,8 @@ def fewest(
     """Return the strategy with the fewest accelerators, up to those of the job, whose step takes at most `step_s` and
     whose memory keeps the margin; None where there is none.
 
-    Of several with as many accelerators the fastest; exact to 2 % where a step has more than 50 micro-batches. Raises
-    as `search`.
+    Of several with as many accelerators the fastest; exact up to 50 data-parallel ranks, to 2 % beyond. Raises as
+    `search`.
     """
     evaluator, pins = Evaluator(job), dict(pins or {})
     space = allowed(job, space or Space.of(job), pins, constraints)
@@ -124,15 +124,19 @@ def _with_ranks(
 
 
 def _one_step_wider(job: TrainingJob, rows: Columns, constraints: Sequence[Constraint]) -> NDArray[np.int64]:
-    """Return the data-parallel degree of each row with one micro-batch less, or 2 % less; beyond any fleet where there
-    is none, or interleaving would have too few.
+    """Return the next data-parallel degree of each row: that with one micro-batch less, or 2 % more where that is
+    nearer (it shards more); beyond any fleet where interleaving would have too few micro-batches.
     """
     rounds = -(-job.global_batch // (rows.micro_batch * rows.data_parallel))
-    fewer = rounds - np.maximum((rounds * RESOLUTION).astype(np.int64), 1)
-    least = np.where(rows.virtual_stages > 1, rows.pipeline_parallel, 1)
-    ranks = enough_ranks(job, _rows(rows), np.maximum(fewer, 1), constraints)
-    ranks = np.maximum(ranks, rows.data_parallel + fold_quantum(_rows(rows)))
-    return np.asarray(np.where(fewer < least, 2**40, ranks), dtype=np.int64)
+    quantum = fold_quantum(_rows(rows))
+    step = np.maximum((rows.data_parallel * RESOLUTION).astype(np.int64) // quantum, 1) * quantum
+    fewer = enough_ranks(job, _rows(rows), np.maximum(rounds - 1, 1), constraints)
+    fewer = np.where((rounds > 1) & (fewer > rows.data_parallel), fewer, 2**40)
+    # many small rounds are taken away together, so that a step is at least 2 %
+    many = enough_ranks(job, _rows(rows), np.maximum(rounds - (rounds * RESOLUTION).astype(np.int64), 1), constraints)
+    ranks = np.maximum(np.minimum(fewer, rows.data_parallel + step), np.where(rounds * RESOLUTION >= 2, many, 0))
+    left = -(-job.global_batch // (rows.micro_batch * ranks))
+    return np.asarray(np.where((rows.virtual_stages > 1) & (left < rows.pipeline_parallel), 2**40, ranks), np.int64)
 
 
 def _rows(columns: Columns) -> Mapping[str, NDArray[np.int64]]:
