@@ -64,7 +64,7 @@ WRONG = {
     ),
     "one decision twice": (["train", *SMALL, "--strategy", "tp=8,tp=4"], "stands here twice; found 8 and 4"),
     "no decision": (["train", *SMALL, "--strategy", ""], "no strategy stands here"),
-    "nothing to compare with": (["train", "why", *SMALL, "--strategy", "tp=8"], "--against: no strategy stands here"),
+    "nothing to explain": (["train", "why", *SMALL], "--strategy: no strategy stands here"),
     "too deep a model": (["train", *SMALL, "--set", "model={base: Llama 3 70B, layers: 1000000}"], "at most 4,096"),
     "not a configuration": (["train", "read", ROOT / "README.md"], "no option of a parallel strategy"),
     "a chip without a wire": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +49,9 @@ Recipe = Annotated[str | None, typer.Option("--precision", help="bf16, fp8, mxfp
 Rules = Annotated[
     list[str] | None, typer.Option("--constraint", help="A rule, e.g. 'tp<=8' or 'recompute!=full'. Repeatable.")
 ]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Search every decision: all schedules, exchanges, overlaps and offloads.")
+]
 Pins = Annotated[str | None, typer.Option("--strategy", help="Decisions that are fixed, e.g. 'tp=8 pp=16'.")]
 
 
@@ -64,9 +66,7 @@ def plan(
     precision: Recipe = None,
     strategy: Pins = None,
     constraint: Rules = None,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Search every decision: all schedules, exchanges, overlaps and offloads.")
-    ] = False,
+    wide: Wide = False,
     trace: Annotated[
         Path | None, typer.Option("--trace", help="Write one step as a Chrome/Perfetto trace (JSON).")
     ] = None,
@@ -160,6 +160,9 @@ def ask(
     batch: Batch = None,
     sequence: Length = None,
     precision: Recipe = None,
+    strategy: Pins = None,
+    constraint: Rules = None,
+    wide: Wide = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -182,9 +185,9 @@ def ask(
     budget_usd = number("--budget", budget, "USD", "$50 million")
     usd_per_s = number("--price", price, "USD/s", "$2/h")
     optimal_s = number("--optimal", optimal, "s", "60 days")
-    question = question_of(scenario, model, accelerator, count, batch, sequence, precision, None, None, overrides)
-    if budget is None and optimal is None:
-        question = _any_number(question)
+    question = question_of(
+        scenario, model, accelerator, count, batch, sequence, precision, strategy, constraint, overrides
+    )
     with working("searching"):
         answers = answer(
             question,
@@ -193,6 +196,7 @@ def ask(
             usd_per_accelerator_hour=None if usd_per_s is None else usd_per_s * 3600.0,
             optimal_s=optimal_s,
             goodput=goodput,
+            wide=wide,
         )
     if as_json:
         print_json([item.to_dict() for item in answers])
@@ -427,14 +431,6 @@ def _given(
     return [
         Setting(path=path, value=text, place=f"{option} {text}") for option, path, text in options if text is not None
     ]
-
-
-def _any_number(question: Scenario) -> Scenario:
-    """Return a question without a count with one: what asks how many accelerators need not say how many there are."""
-    fleet, limited = question.fleet, question.site.grid_limit is not None or question.finance.budget is not None
-    if fleet.count is not None or fleet.accelerators is not None or limited:
-        return question
-    return replace(question, fleet=fleet.model_copy(update={"count": 1024}))
 
 
 __all__ = ["decisions", "question_of", "train_app"]

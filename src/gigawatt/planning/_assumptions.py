@@ -266,7 +266,7 @@ def _given_assumptions(scenario: Scenario, table: dict[str, Sourced]) -> None:
         ("finance.budget", money.budget, "USD", "finance.budget"),
         (
             "strategy.memory_margin",
-            getattr(scenario.strategy, "memory_margin", None),
+            scenario.strategy.memory_margin,
             "",
             "training.memory_margin",
         ),

@@ -20,6 +20,8 @@ IDLE_WORTH_TELLING = 0.01
 WORTH_SELLING = 0.05
 # Levers that answer for accelerators which are not in the job.
 ALL_IN, FEWER = "idle accelerators", "fewer accelerators"
+# What leaves accelerators over binds if relieving it is worth at least this share of the best lever.
+COMPARABLE = 0.5
 # What a lever that binds is called as a constraint.
 _NAMES = {ALL_IN: "global batch"}
 
@@ -134,11 +136,10 @@ def _binding_lever(base: Evaluation, levers: tuple[Lever, ...]) -> Lever | None:
         return able[cut]  # more of what cuts the fleet would shorten the run
     if not cause:
         return best
-    if cause == "global batch" and ALL_IN in able and able[ALL_IN].time_saved_s > 0:
-        return able[ALL_IN]
-    return able.get(cause) or max(
-        (lever for lever in able.values() if lever.name != "chips"), key=lambda lever: lever.time_saved_s, default=best
-    )
+    others = [lever for lever in able.values() if lever.name != "chips"]
+    best = max(others, key=lambda lever: lever.time_saved_s, default=best)
+    left_over = able.get(ALL_IN if cause == "global batch" and ALL_IN in able else cause, best)
+    return left_over if left_over.time_saved_s >= COMPARABLE * best.time_saved_s else best
 
 
 def idle_cause(base: Evaluation) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gigawatt.quantity import format_quantity
 from gigawatt.report._files import write_atomically
-from gigawatt.report._terminal import plan_notes, strategy_line
+from gigawatt.report._terminal import strategy_line
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _TIMES = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
@@ -193,7 +193,7 @@ def view(plan: Mapping[str, Any]) -> dict[str, Any]:
             charts[name] = chart
     return {
         "plan": plan,
-        "notes": plan_notes(plan),
+        "notes": plan["warnings"],
         "cards": [_card(row) for row in plan["headline"]],
         "charts": charts,
         "levers": sorted(plan["levers"], key=lambda row: -row["time_saved_s"]),

@@ -11,7 +11,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from gigawatt.quantity import format_quantity
-from gigawatt.report._training import idle_note
 
 
 def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> None:
@@ -42,18 +41,10 @@ def print_plan(plan: Mapping[str, Any], console: Console, report: str = "") -> N
     console.print(_bars(plan["breakdowns"], console.width))
     console.print()
     console.print(_sensitivities(plan["sensitivities"], console.width))
-    for warning in plan_notes(plan):
+    for warning in plan["warnings"]:
         console.print(Text("note: ", style="yellow") + Text(warning))
     if report:
         console.print(f"\nreport: {report}", soft_wrap=True)
-
-
-def plan_notes(plan: Mapping[str, Any]) -> list[str]:
-    """Return what a plan notes: what the planner warns of, and which batch would leave no accelerator idle."""
-    fleet, model = plan["fleet"], plan["model"]
-    sequences = round(model["global_batch_tokens"] / model["sequence_length"])
-    idle = idle_note(fleet["used"] + fleet["idle"], fleet["used"], sequences, plan["strategy"])
-    return [*plan["warnings"], *([idle] if idle else [])]
 
 
 _IN_THE_BARS = ("training.memory", "training.tokens_per_s")

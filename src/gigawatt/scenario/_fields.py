@@ -243,6 +243,11 @@ class StrategySection(Section):
         None, examples=[1], description="Ranks that share each expert's products."
     )
     micro_batch: Degree | None = Field(None, examples=[1], description="Sequences per replica and pass.")
+    memory_margin: Share | None = Field(
+        None,
+        examples=["10 %"],
+        description="How much larger than predicted memory may turn out and the strategy still fits. Default: training.memory_margin.",
+    )
     recompute: Literal["none", "selective", "full"] | None = Field(
         None, description="What is computed again instead of kept."
     )
