@@ -45,8 +45,8 @@ def fewest(
     """Return the strategy with the fewest accelerators, up to those of the job, whose step takes at most `step_s` and
     whose memory keeps the margin; None where there is none.
 
-    Of several with as many accelerators the fastest; exact up to 50 data-parallel ranks, to 2 % beyond. Raises as
-    `search`.
+    Of several with as many accelerators the fastest; exact up to 50 data-parallel ranks, to 2 % beyond, but for ranks
+    that only share an offloaded optimizer more finely. Raises as `search`.
     """
     evaluator, pins = Evaluator(job), dict(pins or {})
     space = allowed(job, space or Space.of(job), pins, constraints)
