@@ -32,7 +32,25 @@ USEFUL, REPLAYED, STALL, DETECTION, RESTART, DEGRADED, WAITING, MAINTENANCE, CAT
 # state of a group, one column each. POS: seconds into the present interval; UNSAVED: useful seconds in it; BEFORE: useful
 # seconds of the interval before; WHOLE: 1 while the stop under way is one that goes back to a checkpoint; MARK: saved
 # useful seconds at an undetected corruption, -1 for none.
-(LAST, POS, UNSAVED, SAVED, BEFORE, SINCE, DETECT, DRAIN, BACK, REPLAY, WHOLE, SLOW, SHARE, MISSING, UNTIL, MARK, ENTRY) = range(17)
+(
+    LAST,
+    POS,
+    UNSAVED,
+    SAVED,
+    BEFORE,
+    SINCE,
+    DETECT,
+    DRAIN,
+    BACK,
+    REPLAY,
+    WHOLE,
+    SLOW,
+    SHARE,
+    MISSING,
+    UNTIL,
+    MARK,
+    ENTRY,
+) = range(17)
 COLUMNS = 17
 # kinds of due events
 REPAIRED, CORRUPTION_FOUND, STRAGGLER_FOUND, PLANNED_STOP, REPLICA_READY = range(5)
@@ -409,7 +427,15 @@ def run(
                     lacking_all -= 1
                     if mode == DROP and lacking[chosen] == 0 and down[chosen] == 1:
                         ready_turn[chosen] += 1
-                        size = push(size, due, what, which, t + par[P_REPLICA_BACK], REPLICA_READY, chosen + lists * ready_turn[chosen])
+                        size = push(
+                            size,
+                            due,
+                            what,
+                            which,
+                            t + par[P_REPLICA_BACK],
+                            REPLICA_READY,
+                            chosen + lists * ready_turn[chosen],
+                        )
             elif kind == REPLICA_READY:
                 r = payload % lists
                 if down[r] == 1 and lacking[r] == 0 and payload // lists == ready_turn[r]:
@@ -479,7 +505,9 @@ def run(
                     st[g, MARK] = st[g, SAVED]
                 found = t + exponential(rng, par[P_CORRUPTION])
                 if size < room - 2:
-                    size = push(size, due, what, which, found, CORRUPTION_FOUND, (g * everyone + node_at[struck]) * kinds + k)
+                    size = push(
+                        size, due, what, which, found, CORRUPTION_FOUND, (g * everyone + node_at[struck]) * kinds + k
+                    )
                 k = -1
             elif scope[k, 2] == STRAGGLER:
                 node = node_at[struck]

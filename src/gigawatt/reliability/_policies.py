@@ -96,7 +96,9 @@ def policy_times(name: str) -> Mapping[str, Sourced]:
     return found
 
 
-def recovery_policy(name: str, accelerators: int = REFERENCE_ACCELERATORS, *, step_s: float = 0.0, **times: float) -> RecoveryPolicy:
+def recovery_policy(
+    name: str, accelerators: int = REFERENCE_ACCELERATORS, *, step_s: float = 0.0, **times: float
+) -> RecoveryPolicy:
     """Return a policy with the packaged times for a job (an island, for "islands") of `accelerators` whose step takes
     `step_s`. `times` (detect_s, …, replay_s) override them.
     """

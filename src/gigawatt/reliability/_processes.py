@@ -64,7 +64,7 @@ class FailureProcess:
     unit: str = "node"
     domain: str = "node"
     hardware: bool = True
-    repair: Sourced = Sourced.exact(DAY, unit="s", grade=Grade.ESTIMATE, source="estimate of this project")
+    repair: Sourced  # s until the nodes are back
     repeat_share: float = 0.0
     weibull_shape: float = 1.0
     reference_age_s: float = 180 * DAY
@@ -84,7 +84,7 @@ class FailureProcess:
             raise ValueError(f"the Weibull shape of {what} must be above 0 and at most 5, not {self.weibull_shape:g}")
         if not 0 <= self.repeat_share <= 1:
             raise ValueError(f"the share of repeat offenders of {what} must be from 0 to 1, not {self.repeat_share:g}")
-        if not (0 < self.burn_in_s and 0 < self.reference_age_s < math.inf):
+        if not (self.burn_in_s > 0 and 0 < self.reference_age_s < math.inf):
             raise ValueError(f"burn-in and reference age of {what} must be above 0 s")
         if self.hardware and self.domain == "job":
             raise ValueError(f"{what} takes the whole job down, so it cannot be hardware that spares replace")

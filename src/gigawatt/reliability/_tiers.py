@@ -7,9 +7,9 @@ memory, to local disks or to the remote store while training runs. The upload mu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from collections.abc import Mapping
 
 from gigawatt.evidence import Sourced
 from gigawatt.reliability._tables import rows, sourced
@@ -64,15 +64,19 @@ class CheckpointTiers:
     def _rate(self, tier: str, accelerators: int, nodes: int, remote: float) -> float:
         if tier not in TIERS:
             raise ValueError(f"unknown checkpoint tier {tier!r}; choose one of {', '.join(TIERS)}")
-        return {"peer": accelerators * self.peer_bytes_per_s, "local": nodes * self.local_bytes_per_s, "remote": remote}[
-            tier
-        ]
+        return {
+            "peer": accelerators * self.peer_bytes_per_s,
+            "local": nodes * self.local_bytes_per_s,
+            "remote": remote,
+        }[tier]
 
 
 @cache
 def tier_values() -> Mapping[str, Sourced]:
     """Return the packaged bandwidths and pauses (data/tiers.csv)."""
-    return {row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=row["label"]) for row in rows("tiers.csv")}
+    return {
+        row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=row["label"]) for row in rows("tiers.csv")
+    }
 
 
 def default_tiers() -> CheckpointTiers:
