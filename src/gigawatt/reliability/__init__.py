@@ -37,7 +37,7 @@ from gigawatt.reliability._processes import (
     hardware_of,
 )
 from gigawatt.reliability._simulate import SimulationResult, simulate
-from gigawatt.reliability._spares import poisson_above, poisson_excess
+from gigawatt.reliability._spares import mean_beyond, out_above, spares_for
 from gigawatt.reliability._tiers import TIERS, CheckpointTiers, default_tiers, state_bytes, tier_values
 
 __all__ = [
@@ -73,14 +73,15 @@ __all__ = [
     "goodput_closed",
     "goodput_columns",
     "hardware_of",
+    "mean_beyond",
     "mean_time_between_failures",
     "operation_values",
-    "poisson_above",
-    "poisson_excess",
+    "out_above",
     "poisson_quantile",
     "policy_times",
     "recovery_policy",
     "simulate",
+    "spares_for",
     "spares_needed",
     "state_bytes",
     "terms",

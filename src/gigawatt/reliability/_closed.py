@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gigawatt.reliability._formulas import Numbers, exact_efficiency, exact_interval
 from gigawatt.reliability._job import ReliabilityJob, Terms, terms
-from gigawatt.reliability._spares import poisson_above, poisson_excess
+from gigawatt.reliability._spares import mean_beyond, out_above
 
 CATEGORIES = (
     "useful",
@@ -150,26 +150,26 @@ def _block(
 
 
 def waiting_share(job: ReliabilityJob, of: Terms, spares: int) -> float:
-    """Return the share of its time that a group lacks nodes: P(X > S) for one job; islands share what is missing."""
-    if job.policy.partial or of.out_mean <= 0:
+    """Return the share of its time that a group lacks nodes: P(X > S) for one job. Islands that lack nodes lend the rest
+    of theirs to the others, so as few wait as the missing nodes fill.
+    """
+    if job.policy.partial:
         return 0.0
-    tails = poisson_above(of.out_mean, spares + np.arange(job.groups))
-    return float(tails.sum()) / job.groups
+    return mean_beyond(of.batches, spares, -(-job.nodes // job.groups)) / job.groups
 
 
 def missing_share(job: ReliabilityJob, of: Terms, spares: int) -> float:
     """Return the mean share of the job that is gone while the rest works: replicas that are down or nodes that lack."""
     if not job.policy.partial or of.out_rate <= 0:
         return 0.0
-    mean = of.out_mean
-    if spares == 0:
-        mean *= job.nodes / (job.nodes + mean)  # empty slots do not fail
-    excess = poisson_excess(mean, spares)
+    present = job.nodes / (job.nodes + of.out_mean) if spares == 0 else 1.0  # empty slots do not fail
+    batches = tuple((size, mean * present) for size, mean in of.batches)
     if job.policy.name == "drop_replica":
-        down = of.part_detect_s + of.part_drain_s + of.replica_back_s + excess / of.out_rate
-        return -math.expm1(-of.replica_hits / job.replicas * down)
-    joining = of.out_rate * float(poisson_above(mean, np.array([spares]))[0]) / max(of.rate, 1e-30)
-    return min((excess + joining) / job.nodes, 1.0)
+        lacking = min(mean_beyond(batches, spares, -(-job.nodes // job.replicas)) / job.replicas, 1.0)
+        swap = of.part_detect_s + of.part_drain_s + of.replica_back_s
+        return 1.0 - (1.0 - lacking) * math.exp(-of.replica_hits / job.replicas * swap)
+    joining = of.out_rate * float(out_above(batches, np.array([spares]))[0]) / max(of.rate, 1e-30)
+    return min((mean_beyond(batches, spares) + joining) / job.nodes, 1.0)
 
 
 def closed_shares(
@@ -216,19 +216,17 @@ def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: 
     group = 1.0 / job.groups
     ops = job.operations
     useful = shares["useful"]
-    again = useful * group * (t.corruption_rate * ops.corruption_detect_s)
-    again = again / (1.0 + again) + useful * group * t.fallback_rate * (0.5 * ops.fallback_interval_s)
+    tainted = group * t.corruption_rate * ops.corruption_detect_s
+    again = useful * tainted / (1.0 + tainted) + useful * group * t.fallback_rate * (0.5 * ops.fallback_interval_s)
     slow = ops.straggler_slowdown
     degraded = useful * group * t.straggler_rate * ops.straggler_detect_s * slow / (1.0 + slow)
     restart = (
         useful * group * (t.straggler_rate * (t.drain_s + t.save_s + t.back_s) + t.fallback_rate * t.fallback_back_s)
     )
     restart = restart + useful * min(job.start / wall, 1.0)
-    taken = np.minimum((again + degraded + restart) / np.maximum(useful, 1e-300), 1.0)
-    part = np.where(
-        again + degraded + restart > 0, taken * useful / np.maximum(again + degraded + restart, 1e-300), 0.0
-    )
-    shares["useful"] = useful * (1.0 - taken)
+    total = again + degraded + restart
+    part = np.where(total > useful, useful / np.where(total > 0, total, 1.0), 1.0)  # never more than there is
+    shares["useful"] = useful - part * total
     shares["replayed"] = shares["replayed"] + part * again
     shares["degraded"] = shares["degraded"] + part * degraded
     shares["restart"] = shares["restart"] + part * restart

@@ -172,7 +172,7 @@ def _spare_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[int, float,
     """Goodput against spares; the best stock gives most useful time per node, spares included."""
     if t.out_mean <= 0:
         return ((t.spares, *(float(closed_shares(job, t)["useful"][0]),) * 2),), 0
-    top = min(max(spares_for(t.out_mean, 0.9999), 4), job.nodes)
+    top = min(max(spares_for(t.batches, 0.9999), 4), job.nodes)
     counts = sorted({0, min(t.spares, job.nodes), *np.linspace(0, top, SPARE_CURVE).round().astype(int).tolist()})
     # the tail of the distribution is where it turns: refine between the mean and the top
     counts = sorted({*counts, *np.linspace(min(t.out_mean, top), top, SPARE_CURVE).round().astype(int).tolist()})
@@ -220,7 +220,7 @@ def _warnings(
     waits = shares["waiting for spares"]
     if waits > 0.01:
         notes.append(
-            f"{t.spares:,} spare nodes leave the job waiting {waits:.1%} of the time; {spares_for(t.out_mean, 0.99):,} would cover 99 % of it"
+            f"{t.spares:,} spare nodes leave the job waiting {waits:.1%} of the time; {spares_for(t.batches, 0.99):,} would cover 99 % of it"
         )
     if any(process.weibull_shape != 1 or process.repeat_share for process in job.processes):
         notes.append(

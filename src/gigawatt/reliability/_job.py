@@ -15,7 +15,7 @@ from gigawatt.evidence import Sourced
 from gigawatt.reliability._formulas import exact_interval
 from gigawatt.reliability._policies import RecoveryPolicy
 from gigawatt.reliability._processes import FailureProcess
-from gigawatt.reliability._spares import spares_for
+from gigawatt.reliability._spares import Batches, spares_for
 from gigawatt.reliability._tables import rows, sourced
 from gigawatt.reliability._tiers import CheckpointTiers
 
@@ -240,8 +240,8 @@ class Terms:
     """The plain numbers of a job; seconds and 1/s.
 
     `rate` counts all interruptions of the fleet, `whole_rate` those that send even a partial policy back to a
-    checkpoint, `corruption_rate` and `fallback_rate` their kinds. `out_mean` is the mean number of nodes under repair,
-    `out_rate` the nodes that leave per second, `replica_hits` failures times replicas touched per second.
+    checkpoint, `corruption_rate` and `fallback_rate` their kinds. `batches` are the nodes under repair (`_spares`),
+    `out_mean` their mean, `out_rate` the nodes that leave per second, `replica_hits` failures times replicas touched per second.
     """
 
     rate: float
@@ -251,6 +251,7 @@ class Terms:
     straggler_rate: float
     out_rate: float
     out_mean: float
+    batches: Batches
     replica_hits: float
     spares: int
     save_s: float
@@ -287,11 +288,15 @@ def terms(job: ReliabilityJob) -> Terms:
     corruption = math.fsum(rate for process, rate, _ in rates if process.component == "silent_corruption")
     whole = corruption + math.fsum(rate for _, rate, reach in rates if reach == 0)
     per_replica = -(-job.nodes // job.replicas)
-    leaving = [(rate * reach, job.repair_of(process)) for process, rate, reach in rates if process.hardware]
+    leaving = [(reach, rate, job.repair_of(process)) for process, rate, reach in rates if process.hardware and reach]
     stragglers = job.operations.straggler_rate_per_s * job.nodes
-    repair = max((repair for _, repair in leaving), default=0.0)
-    out_rate = math.fsum(rate for rate, _ in leaving) + stragglers
-    out_mean = math.fsum(rate * repair for rate, repair in leaving) + stragglers * repair
+    leaving.append((1, stragglers, max((repair for _, _, repair in leaving), default=0.0)))
+    out_rate = math.fsum(reach * rate for reach, rate, _ in leaving)
+    out_mean = math.fsum(reach * rate * repair for reach, rate, repair in leaving)
+    sizes = sorted({reach for reach, _, _ in leaving})
+    batches = tuple(
+        (size, math.fsum(rate * repair for reach, rate, repair in leaving if reach == size)) for size in sizes
+    )
     per_group = max(job.accelerators // job.groups, 1)
     save = job.save_s
     lag = 0.0
@@ -327,12 +332,13 @@ def terms(job: ReliabilityJob) -> Terms:
         straggler_rate=stragglers,
         out_rate=out_rate,
         out_mean=out_mean,
+        batches=batches,
         replica_hits=math.fsum(
             rate * max(reach / per_replica, 1.0) for process, rate, reach in rates if process.hardware and reach
         ),
         spares=job.spare_nodes
         if job.spare_nodes is not None
-        else min(spares_for(out_mean, job.operations.spare_probability), job.nodes),
+        else min(spares_for(batches, job.operations.spare_probability), job.nodes),
         save_s=save,
         lag_s=lag,
         interval_s=max(wanted, lag),

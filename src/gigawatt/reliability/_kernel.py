@@ -330,6 +330,7 @@ def run(
     down = np.zeros(lists, np.int64)
     ready_turn = np.zeros(lists, np.int64)
     up = replicas
+    donor = 0  # the island or replica that lacks nodes and lends the rest of them
 
     st = np.zeros((groups, COLUMNS))
     keep = np.zeros((groups, COLUMNS))
@@ -411,11 +412,14 @@ def run(
                 if lacking_all == 0:
                     pool[free] = node
                     free += 1
-                else:  # to the group that lacks fewest
-                    chosen = -1
-                    for i in range(lists):
-                        if lacking[i] > 0 and (chosen < 0 or lacking[i] < lacking[chosen]):
-                            chosen = i
+                else:  # to the donor, then to the one that lacks fewest
+                    chosen = donor
+                    if lacking[donor] == 0:
+                        chosen = -1
+                        for i in range(lists):
+                            if lacking[i] > 0 and (chosen < 0 or lacking[i] < lacking[chosen]):
+                                chosen = i
+                        donor = chosen
                     if mode == GANG:
                         advance(st, chosen, t, mode, par, cats, log, log_size)
                         st[chosen, MISSING] -= 1
@@ -532,6 +536,7 @@ def run(
         for g in range(begin // per_group, (end - 1) // per_group + 1):
             advance(st, g, t, mode, par, cats, log, log_size)
         if scope[k, 1] == 1 and not whole_job:
+            back_at = t + exponential(rng, repair[k])  # one repair for the whole domain
             for slot in range(begin, end):
                 node = node_at[slot]
                 if node < 0:
@@ -549,7 +554,7 @@ def run(
                     continue
                 slot_of[node] = -1
                 out += 1
-                size = push(size, due, what, which, t + exponential(rng, repair[k]), REPAIRED, node)
+                size = push(size, due, what, which, back_at, REPAIRED, node)
                 if free > 0:
                     free -= 1
                     node_at[slot] = pool[free]
@@ -558,12 +563,33 @@ def run(
                     extra[X_SHORT] += 1
                     i = slot // per_list
                     node_at[slot] = -1
-                    next_empty[slot] = first_empty[i]
-                    first_empty[i] = slot
+                    if lacking[donor] == 0:
+                        donor = i
+                    empty = slot
+                    if i != donor:
+                        first = donor * per_list
+                        last = min(first + per_list, nodes)
+                        while first < last and node_at[first] < 0:
+                            first += 1
+                        if first < last:  # lent
+                            lent = node_at[first]
+                            node_at[slot] = lent
+                            slot_of[lent] = slot
+                            node_at[first] = -1
+                            empty = first
+                            i = donor
+                            if slow[lent] == 1 and mode == GANG:
+                                st[donor, SLOW] -= 1
+                                st[g, SLOW] += 1
+                        else:
+                            donor = i
+                    if mode == GANG:
+                        advance(st, i, t, mode, par, cats, log, log_size)
+                        st[i, MISSING] += 1
+                    next_empty[empty] = first_empty[i]
+                    first_empty[i] = empty
                     lacking[i] += 1
                     lacking_all += 1
-                    if mode == GANG:
-                        st[g, MISSING] += 1
             extra[X_OUT] = max(extra[X_OUT], out)
         counted = False
         for g in range(begin // per_group, (end - 1) // per_group + 1):
