@@ -209,6 +209,14 @@ def closed_shares(
     return _first_order(job, t, shares, wall)
 
 
+def tainted_time(corruptions: float) -> float:
+    """Return tainted over clean time where each clean spell ends with a corruption and `corruptions` come per mean
+    delay of detection: x * integral of exp(-u - x*(u - 1 + exp(-u))), since every further corruption may be found first.
+    """
+    u, weight = np.polynomial.laguerre.laggauss(40)
+    return corruptions * float((weight * np.exp(-corruptions * (u + np.expm1(-u)))).sum())
+
+
 def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: float) -> Mapping[str, Array]:
     """Lay over what is small: corruption, lost copies, stragglers, the first start. Each takes its part of the useful
     time.
@@ -216,7 +224,7 @@ def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: 
     group = 1.0 / job.groups
     ops = job.operations
     useful = shares["useful"]
-    tainted = group * t.corruption_rate * ops.corruption_detect_s
+    tainted = tainted_time(group * t.corruption_rate * ops.corruption_detect_s)
     again = useful * tainted / (1.0 + tainted) + useful * group * t.fallback_rate * (0.5 * ops.fallback_interval_s)
     slow = ops.straggler_slowdown
     degraded = useful * group * t.straggler_rate * ops.straggler_detect_s * slow / (1.0 + slow)
@@ -226,7 +234,7 @@ def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: 
     restart = restart + useful * min(job.start / wall, 1.0)
     total = again + degraded + restart
     part = np.where(total > useful, useful / np.where(total > 0, total, 1.0), 1.0)  # never more than there is
-    shares["useful"] = useful - part * total
+    shares["useful"] = np.maximum(useful - part * total, 0.0)
     shares["replayed"] = shares["replayed"] + part * again
     shares["degraded"] = shares["degraded"] + part * degraded
     shares["restart"] = shares["restart"] + part * restart

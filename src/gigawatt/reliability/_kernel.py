@@ -31,7 +31,7 @@ Words = NDArray[np.uint64]
 USEFUL, REPLAYED, STALL, DETECTION, RESTART, DEGRADED, WAITING, MAINTENANCE, CATEGORIES = range(9)
 # state of a group, one column each. POS: seconds into the present interval; UNSAVED: useful seconds in it; BEFORE: useful
 # seconds of the interval before; WHOLE: 1 while the stop under way is one that goes back to a checkpoint; MARK: saved
-# useful seconds at an undetected corruption, -1 for none.
+# useful seconds at an undetected corruption, -1 for none; EPOCH: how often such a mark was wiped out.
 (
     LAST,
     POS,
@@ -50,8 +50,9 @@ USEFUL, REPLAYED, STALL, DETECTION, RESTART, DEGRADED, WAITING, MAINTENANCE, CAT
     UNTIL,
     MARK,
     ENTRY,
-) = range(17)
-COLUMNS = 17
+    EPOCH,
+) = range(18)
+COLUMNS = 18
 # kinds of due events
 REPAIRED, CORRUPTION_FOUND, STRAGGLER_FOUND, PLANNED_STOP, REPLICA_READY = range(5)
 # kinds of processes
@@ -243,6 +244,7 @@ def go_back(st: Floats, g: int, saved: float, cats: Floats) -> None:
     st[g, SINCE] = 0.0
     if st[g, MARK] >= saved:
         st[g, MARK] = -1.0
+        st[g, EPOCH] += 1
 
 
 def roll_back(st: Floats, g: int, par: Floats, cats: Floats) -> None:
@@ -406,9 +408,9 @@ def run(
             if kind == REPAIRED:
                 node = payload
                 out -= 1
-                born[node] = t
                 if offender[node] == 1 and broken[node] >= evict:
-                    offender[node] = 0
+                    offender[node] = 0  # another node stands in its place
+                    born[node] = t
                 if lacking_all == 0:
                     pool[free] = node
                     free += 1
@@ -462,8 +464,10 @@ def run(
                 node = payload // kinds
                 g = node // everyone
                 node = node % everyone
+                turn = g // groups
+                g = g % groups
                 advance(st, g, t, mode, par, cats, log, log_size)
-                if st[g, MARK] >= 0 and st[g, UNTIL] <= t:
+                if st[g, MARK] >= 0 and turn == st[g, EPOCH] and st[g, UNTIL] <= t:
                     k = payload % kinds
                     if par[P_KEPT] > 0 and st[g, SAVED] - st[g, MARK] > par[P_KEPT] * par[P_INTERVAL]:
                         extra[X_OLD] += 1
@@ -510,7 +514,13 @@ def run(
                 found = t + exponential(rng, par[P_CORRUPTION])
                 if size < room - 2:
                     size = push(
-                        size, due, what, which, found, CORRUPTION_FOUND, (g * everyone + node_at[struck]) * kinds + k
+                        size,
+                        due,
+                        what,
+                        which,
+                        found,
+                        CORRUPTION_FOUND,
+                        ((int(st[g, EPOCH]) * groups + g) * everyone + node_at[struck]) * kinds + k,
                     )
                 k = -1
             elif scope[k, 2] == STRAGGLER:
@@ -548,9 +558,9 @@ def run(
                 if offender[node] == 1:
                     broken[node] += 1
                 if endless == 1:
-                    born[node] = t
                     if offender[node] == 1 and broken[node] >= evict:
                         offender[node] = 0
+                        born[node] = t
                     continue
                 slot_of[node] = -1
                 out += 1

@@ -4,7 +4,7 @@ A rate is per second and *unit* (accelerator, node, rail switch, rack, feed or j
 it: the node, all nodes of its rack, rail or feed, or the whole job. Hardware leaves the job for its repair; software
 only interrupts. The hazard of a unit of age a is rate * (a / reference age)**(shape - 1), with ages below the burn-in
 counted as the burn-in: the published rate is that of a fleet of the reference age, and a shape below 1 is infant
-mortality (Weibull). `repeat_share` of the interruptions come from the few nodes that are repeat offenders.
+mortality (Weibull). A repaired node keeps its age, since one of its many parts is new; one that is replaced is new. `repeat_share` of the interruptions come from the few nodes that are repeat offenders.
 """
 
 from __future__ import annotations

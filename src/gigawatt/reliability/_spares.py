@@ -35,7 +35,7 @@ def _tail(batches: Batches) -> NDArray[np.float64]:
         if p[-1] > 1e200:
             p = [q * 1e-200 for q in p]
     terms = np.array(p)
-    above = np.concatenate((np.cumsum(terms[::-1])[::-1][1:], [0.0])) / terms.sum()
+    above: NDArray[np.float64] = np.concatenate((np.cumsum(terms[::-1])[::-1][1:], [0.0])) / terms.sum()
     above.setflags(write=False)
     return above
 
@@ -43,7 +43,8 @@ def _tail(batches: Batches) -> NDArray[np.float64]:
 def out_above(batches: Batches, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return P(X > n) for every n of `counts`."""
     tail = _tail(batches)
-    return np.asarray(np.where(counts < len(tail), tail[np.minimum(counts, len(tail) - 1)], 0.0))
+    found: NDArray[np.float64] = np.where(counts < len(tail), tail[np.minimum(counts, len(tail) - 1)], 0.0)
+    return found
 
 
 def mean_beyond(batches: Batches, spares: int, step: int = 1) -> float:
