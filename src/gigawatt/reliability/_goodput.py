@@ -1,0 +1,302 @@
+"""The answer of this room: goodput of a job with its breakdown, the best interval and stock of spares, and intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gigawatt.evidence import Breakdown, Output, outputs_frame
+from gigawatt.reliability._closed import CATEGORIES, closed_shares
+from gigawatt.reliability._formulas import availability_interval, daly_interval, exact_interval, young_interval
+from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._simulate import SimulationResult, causes_of, simulate
+from gigawatt.reliability._spares import spares_for
+
+CURVE = 41
+SPARE_CURVE = 25
+USELESS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodputResult:
+    """Goodput of one job.
+
+    `wall_time` are seconds by category (the simulation's mean where there is one, else the closed form). `interval_curve`
+    pairs (interval, efficiency), `spare_curve` (spares, goodput, goodput per node with spares). `sensitivities` are
+    changes of the goodput by 1 % more of a rate, as fractions of it. `closed_goodput` is always the closed form,
+    `goodput` the simulation's mean where there is one; `interval` its P10, P50 and P90.
+    """
+
+    policy: str
+    method: str
+    goodput: float
+    closed_goodput: float
+    wall_time: Breakdown
+    mtbf_s: float
+    interval_s: float
+    best_interval_s: float
+    classical_intervals: Mapping[str, float]
+    interval_curve: tuple[tuple[float, float], ...]
+    spares: int
+    best_spares: int
+    spare_curve: tuple[tuple[int, float, float], ...]
+    sensitivities: Mapping[str, float]
+    interruptions: Mapping[str, float]
+    interval: tuple[float, float, float] | None
+    simulation: SimulationResult | None
+    assumptions: Mapping[str, float]
+    warnings: tuple[str, ...]
+    outputs: Mapping[str, Output]
+
+    @property
+    def effective_training_time_ratio(self) -> float:
+        """Useful time over wall time, starts and waiting included (arXiv 2410.21680)."""
+        return self.goodput
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "policy": self.policy,
+            "method": self.method,
+            "goodput": self.goodput,
+            "closed_goodput": self.closed_goodput,
+            "goodput_interval": None
+            if self.interval is None
+            else dict(zip(("p10", "p50", "p90"), self.interval, strict=True)),
+            "wall_time": self.wall_time.to_dict(),
+            "mtbf_s": self.mtbf_s if math.isfinite(self.mtbf_s) else None,
+            "interval_s": self.interval_s,
+            "best_interval_s": self.best_interval_s,
+            "classical_intervals_s": dict(self.classical_intervals),
+            "interval_curve": [{"interval_s": tau, "efficiency": value} for tau, value in self.interval_curve],
+            "spares": self.spares,
+            "best_spares": self.best_spares,
+            "spare_curve": [
+                {"spares": count, "goodput": value, "per_node": each} for count, value, each in self.spare_curve
+            ],
+            "sensitivities": dict(self.sensitivities),
+            "interruptions": dict(self.interruptions),
+            "simulation": None if self.simulation is None else self.simulation.to_dict(),
+            "assumptions": dict(self.assumptions),
+            "warnings": list(self.warnings),
+            "outputs": {path: output.to_dict() for path, output in self.outputs.items()},
+        }
+
+    def to_frame(self) -> Any:
+        """Return the outputs as a pandas DataFrame. Needs pandas."""
+        return outputs_frame(self.outputs)
+
+
+def goodput_closed(job: ReliabilityJob) -> GoodputResult:
+    """Return the goodput of a job in closed form. `goodput_columns` is the same for many jobs at once."""
+    return goodput(job)
+
+
+def goodput(job: ReliabilityJob, *, replicates: int = 0, seed: int = 0, workers: int = 1) -> GoodputResult:
+    """Return the goodput of a job: closed form, and with `replicates` the event simulation beside it.
+
+    The two answer the same question with the same numbers (`terms`); a warning says where they differ by more than 2 %
+    and why they may.
+    """
+    t = terms(job)
+    shares = {name: float(value[0]) for name, value in closed_shares(job, t).items()}
+    closed = shares["useful"]
+    simulation = simulate(job, replicates, seed, workers=workers) if replicates else None
+    wall = job.duration_s if job.duration_s is not None else (job.useful_s or 0.0) / max(closed, 1e-12)
+    breakdown = Breakdown.of("wall time", "s", {name: wall * shares[name] for name in CATEGORIES})
+    value, spread = closed, None
+    if simulation is not None:
+        breakdown, spread = simulation.breakdown(), simulation.quantiles()
+        value = float(simulation.seconds[:, 0].sum() / simulation.wall_s.sum())
+        wall = float(simulation.wall_s.mean())
+    mtbf = 1.0 / t.rate if t.rate > 0 else math.inf
+    names = causes_of(job)
+    rates = [*(job.rate_of(process) for process in job.processes), t.straggler_rate]
+    interruptions = {name: rate * wall for name, rate in zip(names, rates, strict=True)}
+    if simulation is not None:
+        interruptions = {name: mean for name, (mean, *_) in simulation.interruptions_by_cause().items()}
+    curve, best_interval = _interval_curve(job, t)
+    spare_curve, best_spares = _spare_curve(job, t)
+    result = GoodputResult(
+        policy=job.policy.name,
+        method="closed form" if simulation is None else f"mean of {replicates} simulated runs",
+        goodput=value,
+        closed_goodput=closed,
+        wall_time=breakdown,
+        mtbf_s=mtbf,
+        interval_s=t.interval_s,
+        best_interval_s=best_interval,
+        classical_intervals=_classical(job, t),
+        interval_curve=curve,
+        spares=t.spares,
+        best_spares=best_spares,
+        spare_curve=spare_curve,
+        sensitivities=_sensitivities(job, closed, names),
+        interruptions=interruptions,
+        interval=spread,
+        simulation=simulation,
+        assumptions=_assumptions(job, t),
+        warnings=_warnings(job, t, shares, closed, simulation),
+        outputs={},
+    )
+    return replace(result, outputs=_outputs(result, t))
+
+
+def _classical(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
+    """Young, Daly, the availability optimum and the exact one, for what sends a group back to its checkpoint."""
+    losing = (t.whole_rate if job.policy.partial else t.rate) / job.groups
+    if losing <= 0:
+        return {}
+    mtbf = 1.0 / losing
+    return {
+        "young": float(young_interval(t.save_s, mtbf)),
+        "daly": float(daly_interval(t.save_s, mtbf)),
+        "availability": float(availability_interval(t.save_s, mtbf, t.restart_s)),
+        "exact": float(exact_interval(t.save_s, mtbf)),
+    }
+
+
+def _interval_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[float, float], ...], float]:
+    free = job if job.interval_s is None and not job.outer_steps else replace(job, interval_s=None, outer_steps=0)
+    best = terms(free).interval_s if free is not job else t.interval_s
+    taus = np.geomspace(best / 20, best * 20, CURVE)
+    values = closed_shares(job, t, interval_s=taus)["useful"]
+    return tuple(zip(taus.tolist(), values.tolist(), strict=True)), float(best)
+
+
+def _spare_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[int, float, float], ...], int]:
+    """Goodput against spares; the best stock gives most useful time per node, spares included."""
+    if t.out_mean <= 0:
+        return ((t.spares, *(float(closed_shares(job, t)["useful"][0]),) * 2),), 0
+    top = min(max(spares_for(t.batches, 0.9999), 4), job.nodes)
+    counts = sorted({0, min(t.spares, job.nodes), *np.linspace(0, top, SPARE_CURVE).round().astype(int).tolist()})
+    # the tail of the distribution is where it turns: refine between the mean and the top
+    counts = sorted({*counts, *np.linspace(min(t.out_mean, top), top, SPARE_CURVE).round().astype(int).tolist()})
+    curve = []
+    for count in counts:
+        value = float(closed_shares(job, t, spares=count)["useful"][0])
+        curve.append((int(count), value, value * job.nodes / (job.nodes + count)))
+    return tuple(curve), max(curve, key=lambda point: point[2])[0]
+
+
+def _sensitivities(job: ReliabilityJob, closed: float, names: tuple[str, ...]) -> Mapping[str, float]:
+    """Change of the goodput, as a fraction of it, by 1 % more of each rate, at the best interval of each case."""
+    changes = {}
+    for index, (name, process) in enumerate(zip(names, job.processes, strict=False)):
+        raised = process.at(process.rate_per_s * 1.01)
+        processes = (*job.processes[:index], raised, *job.processes[index + 1 :])
+        # the stock of spares is held
+        other = replace(job, processes=processes, spare_nodes=terms(job).spares)
+        changes[name] = float(closed_shares(other)["useful"][0]) / max(closed, 1e-300) - 1.0
+    return changes
+
+
+def _assumptions(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
+    states = {
+        f"policy.{state}_s": getattr(job.policy, f"{state}_s")
+        for state in ("detect", "drain", "remap", "reload", "warm_up", "replay")
+    }
+    rates = {f"rate.{name}": p.rate_per_s for name, p in zip(causes_of(job), job.processes, strict=False)}
+    operations = {f"operations.{name}": getattr(job.operations, name) for name in type(job.operations).__slots__}
+    return {**states, **rates, **operations, "save_s": t.save_s, "upload_s": t.lag_s, "nodes": job.nodes}
+
+
+def _warnings(
+    job: ReliabilityJob, t: Terms, shares: Mapping[str, float], closed: float, simulation: SimulationResult | None
+) -> tuple[str, ...]:
+    notes = []
+    if t.lag_s > t.wanted_interval_s:
+        notes.append(
+            f"the upload of a checkpoint takes {t.lag_s:,.0f} s, longer than the {t.wanted_interval_s:,.0f} s between saves that were wanted, so the interval grows to {t.interval_s:,.0f} s; a faster store would shorten it"
+        )
+    if closed < USELESS:
+        notes.append(
+            f"failures stop the run: every {1 / t.rate:,.0f} s something fails and a stop takes {t.restart_s:,.0f} s; policies hot_spare, drop_replica or islands stop less of the job"
+        )
+    waits = shares["waiting for spares"]
+    if waits > 0.01:
+        notes.append(
+            f"{t.spares:,} spare nodes leave the job waiting {waits:.1%} of the time; {spares_for(t.batches, 0.99):,} would cover 99 % of it"
+        )
+    if any(process.weibull_shape != 1 or process.repeat_share for process in job.processes):
+        notes.append(
+            "Weibull ages and repeat offenders enter the closed form with their mean rate; the simulation follows every node"
+        )
+    if simulation is not None:
+        value = float(simulation.seconds[:, 0].sum() / simulation.wall_s.sum())
+        if abs(value - closed) > 0.02 * max(value, 1e-12):
+            notes.append(f"closed form {closed:.1%} and simulation {value:.1%} differ by more than 2 %: {_why(job, t)}")
+        old = float(simulation.old_corruptions.mean())
+        if old > 0:
+            notes.append(
+                f"{old:.2g} silent corruptions per run were older than the {job.operations.kept_checkpoints:.0f} checkpoints that are kept; the simulation goes back to a clean one as if it were kept"
+            )
+    return tuple(notes)
+
+
+def _why(job: ReliabilityJob, t: Terms) -> str:
+    reasons = []
+    if t.corruption_rate * job.operations.corruption_detect_s > 0.02:
+        reasons.append("silent corruption is first order in the closed form")
+    if job.policy.partial:
+        reasons.append("stops of two kinds are taken as independent")
+    if t.out_mean > t.spares:
+        reasons.append("spares run out, where the closed form takes the mean")
+    if t.lag_s > 0.2 * t.interval_s:
+        reasons.append("uploads that lag are first order")
+    horizon = job.duration_s or job.useful_s or 0.0
+    if t.rate * horizon < 100:
+        reasons.append("so few failures that the replicates scatter")
+    if any(process.domain not in ("node", "job") for process in job.processes):
+        reasons.append("failures of racks, rails and feeds come in groups")
+    return "; ".join(reasons) or "ages and repeat offenders change the rate during the run"
+
+
+def _outputs(result: GoodputResult, t: Terms) -> dict[str, Output]:
+    how = result.method
+    outputs = {
+        "reliability.goodput": Output(
+            label="effective training time ratio", value=result.goodput, unit="fraction", method=how
+        ),
+        "reliability.save": Output(
+            label="training stands still per save",
+            value=t.save_s,
+            unit="s",
+            method="copy to the host and pause, or as given",
+        ),
+        "reliability.restart": Output(
+            label="stop that goes back to a checkpoint",
+            value=t.restart_s,
+            unit="s",
+            method="detect + drain + remap + reload + warm up + replay",
+        ),
+        "reliability.interval": Output(
+            label="work between saves",
+            value=result.interval_s,
+            unit="s",
+            method="as given, or the best interval, not below the upload",
+        ),
+        "reliability.spares": Output(
+            label="spare nodes",
+            value=float(result.spares),
+            method="as given, or a Poisson quantile of the nodes under repair",
+        ),
+        "reliability.nodes_out": Output(
+            label="nodes under repair, mean", value=t.out_mean, method="rate of leaving times repair time"
+        ),
+    }
+    if math.isfinite(result.mtbf_s):
+        outputs["reliability.mtbf"] = Output(
+            label="mean time between interruptions",
+            value=result.mtbf_s,
+            unit="s",
+            method="1 over the sum of units times rates",
+        )
+    for child in result.wall_time.children:
+        path = f"reliability.wall_time.{child.label.replace(' ', '_')}"
+        outputs[path] = Output(label=child.label, value=child.value, unit="s", method=how)
+    return outputs

@@ -1,0 +1,356 @@
+"""The question to this room as frozen inputs: a fleet, what fails in it, how it recovers, where it saves.
+
+`terms` turns a job into the plain numbers that the closed form and the simulation share, so that both answer the same
+question.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+
+from gigawatt.evidence import Sourced
+from gigawatt.reliability._formulas import exact_interval
+from gigawatt.reliability._policies import RecoveryPolicy
+from gigawatt.reliability._processes import FailureProcess
+from gigawatt.reliability._spares import Batches, spares_for
+from gigawatt.reliability._tables import rows, sourced
+from gigawatt.reliability._tiers import CheckpointTiers
+
+
+@cache
+def operation_values() -> Mapping[str, Sourced]:
+    """Return the sourced defaults of `Operations` (data/operations.csv)."""
+    return {
+        row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=row["label"])
+        for row in rows("operations.csv")
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """How the fleet is run: detection of corruption and stragglers, repeat offenders, spares (data/operations.csv).
+
+    Raises ValueError for a negative value or a share above one.
+    """
+
+    corruption_detect_s: float
+    kept_checkpoints: float
+    offender_share: float
+    evict_after: float
+    fallback_interval_s: float
+    spare_probability: float
+    straggler_rate_per_s: float
+    straggler_slowdown: float
+    straggler_detect_s: float
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"operations: {item.name} must be finite and not negative, not {value!r}")
+        if self.offender_share > 1:
+            raise ValueError(f"operations: offender_share must be at most 1, not {self.offender_share!r}")
+        if not 0 < self.spare_probability < 1:
+            raise ValueError(f"operations: spare_probability must be between 0 and 1, not {self.spare_probability!r}")
+
+
+def default_operations() -> Operations:
+    """Return the packaged best values."""
+    return Operations(**{key: value.best for key, value in operation_values().items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStop:
+    """Planned maintenance of the whole job: `duration_s` from `start_s` on (a calendar, not a Poisson stream)."""
+
+    start_s: float
+    duration_s: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start_s < math.inf and 0 < self.duration_s < math.inf):
+            raise ValueError(
+                f"a planned stop needs start_s >= 0 and duration_s > 0, not {self.start_s!r} and {self.duration_s!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityJob:
+    """One job on one fleet. Times in seconds.
+
+    Saves: `save_s` (training stands still per save) and `reload_s` if given, else what `tiers` say of `state_bytes`;
+    `interval_s` is useful work between saves, None for the optimum. Under "islands" each of `islands` holds the whole
+    state, and with `outer_steps` an island exchanges with the others every so many steps of `step_s`, which stops it for
+    `outer_s` and is its save. Nodes: the job occupies `accelerators`, and `spare_nodes` stand by (None: as many as cover
+    `operations.spare_probability` of the time); `repair_s` overrides the repair times of the processes. `fleet_age_s` is
+    the age of the nodes at the start, None for the age at which the published rates hold in the middle of the run.
+    The run lasts `duration_s` of wall time, or until `useful_s` of undisturbed training are done. `start_s` is the first
+    start, None for a restart without its detection.
+
+    Raises ValueError, with what is allowed, for what cannot be.
+    """
+
+    accelerators: int
+    processes: tuple[FailureProcess, ...]
+    policy: RecoveryPolicy
+    accelerators_per_node: int = 8
+    nodes_per_rack: int = 4
+    nodes_per_rail: int = 32
+    racks_per_feed: int = 16
+    replicas: int = 1
+    islands: int = 1
+    step_s: float = 0.0
+    state_bytes: float = 0.0
+    tiers: CheckpointTiers | None = None
+    save_s: float | None = None
+    reload_s: float | None = None
+    interval_s: float | None = None
+    outer_steps: int = 0
+    outer_s: float = 0.0
+    spare_nodes: int | None = None
+    repair_s: float | None = None
+    fleet_age_s: float | None = None
+    maintenance: tuple[PlannedStop, ...] = ()
+    duration_s: float | None = None
+    useful_s: float | None = None
+    start_s: float | None = None
+    operations: Operations = field(default_factory=default_operations)
+
+    def __post_init__(self) -> None:
+        counts = ("accelerators", "accelerators_per_node", "nodes_per_rack", "nodes_per_rail", "racks_per_feed")
+        for name in (*counts, "replicas", "islands"):
+            value = getattr(self, name)
+            if value != int(value) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        for name in (
+            "step_s",
+            "state_bytes",
+            "save_s",
+            "reload_s",
+            "outer_s",
+            "outer_steps",
+            "fleet_age_s",
+            "start_s",
+            "repair_s",
+        ):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+        for name in ("interval_s", "duration_s", "useful_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be finite and above 0 s, not {value!r}")
+        if (self.duration_s is None) == (self.useful_s is None):
+            raise ValueError("give either duration_s (wall time) or useful_s (undisturbed training time) of the job")
+        if self.save_s is None and self.tiers is None:
+            raise ValueError("give either save_s or tiers with state_bytes: without them a save has no duration")
+        if self.policy.name == "drop_replica" and self.replicas < 2:
+            raise ValueError("drop_replica needs at least 2 replicas: with one there is nothing left to go on with")
+        if self.policy.name != "islands" and self.islands != 1:
+            raise ValueError(f"policy {self.policy.name!r} has one island, not {self.islands}; choose policy 'islands'")
+        for name in ("replicas", "islands"):
+            if getattr(self, name) > self.nodes:
+                raise ValueError(f"{self.nodes:,} nodes cannot hold {getattr(self, name):,} {name}")
+        if self.outer_steps and self.step_s <= 0:
+            raise ValueError("outer_steps count steps, so step_s must be above 0 s")
+        if self.spare_nodes is not None:
+            if self.spare_nodes != int(self.spare_nodes) or self.spare_nodes < 0:
+                raise ValueError(f"spare_nodes must be a whole number from 0 on, not {self.spare_nodes!r}")
+            if self.spare_nodes > self.nodes:
+                raise ValueError(
+                    f"spare_nodes must be at most the {self.nodes:,} nodes of the job, not {self.spare_nodes:,}"
+                )
+        for process in self.processes:
+            if process.hardware and process.rate_per_s > 0 and self.repair_of(process) == 0 and not self.spare_nodes:
+                raise ValueError(
+                    f"{process.component}: a repair time of 0 s with no spare nodes says neither when a node is back nor what stands in for it; give a repair time or spares"
+                )
+        if self.useful_s is None and self.start > (self.duration_s or 0.0):
+            raise ValueError(
+                f"the start of the job ({self.start:g} s) takes longer than duration_s ({self.duration_s:g} s)"
+            )
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the job."""
+        return -(-self.accelerators // self.accelerators_per_node)
+
+    @property
+    def groups(self) -> int:
+        """What stops together: islands, or the one job."""
+        return self.islands
+
+    @property
+    def horizon_s(self) -> float:
+        """Wall time after which the run ends at the latest; without a duration, a thousand times the useful work."""
+        return self.duration_s if self.duration_s is not None else 1000.0 * (self.useful_s or 0.0)
+
+    @property
+    def start(self) -> float:
+        """Seconds of the first start."""
+        return self.policy.remap_s + self.policy.warm_up_s + self._reload_s if self.start_s is None else self.start_s
+
+    @property
+    def _per_group(self) -> int:
+        return max(self.accelerators // self.groups, 1)
+
+    @property
+    def _reload_s(self) -> float:
+        return self.policy.reload_s + self.reload_of(self.policy.tier)
+
+    def reload_of(self, tier: str) -> float:
+        """Return how long the state takes to come back from a tier."""
+        if self.reload_s is not None:
+            return self.reload_s
+        if self.tiers is None:
+            return 0.0
+        return self.tiers.reload_s(tier, self.state_bytes, self._per_group, max(self.nodes // self.groups, 1))
+
+    def units(self, process: FailureProcess) -> int:
+        """Return how many units of a process the job has. An island is a job of its own."""
+        racks = -(-self.nodes // self.nodes_per_rack)
+        return {
+            "accelerator": self.accelerators,
+            "node": self.nodes,
+            "rail_switch": -(-self.nodes // self.nodes_per_rail) * self.accelerators_per_node,
+            "rack": racks,
+            "feed": -(-racks // self.racks_per_feed),
+            "job": self.groups,
+        }[process.unit]
+
+    def rate_of(self, process: FailureProcess) -> float:
+        """Return the interruptions per second of the whole fleet by one process at the published age."""
+        return self.units(process) * process.rate_per_s
+
+    def reach_of(self, process: FailureProcess) -> int:
+        """Return the nodes that one failure takes down; 0 for the whole job or island."""
+        rack = self.nodes_per_rack
+        reach = {"node": 1, "rack": rack, "rail": self.nodes_per_rail, "feed": rack * self.racks_per_feed, "job": 0}
+        return min(reach[process.domain], self.nodes)
+
+    def repair_of(self, process: FailureProcess) -> float:
+        """Return the mean repair time of a process, 0 for software."""
+        return self.repair_s if self.repair_s is not None and process.hardware else process.repair_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The plain numbers of a job; seconds and 1/s.
+
+    `rate` counts all interruptions of the fleet, `whole_rate` those that send even a partial policy back to a
+    checkpoint, `corruption_rate` and `fallback_rate` their kinds. `batches` are the nodes under repair (`_spares`),
+    `out_mean` their mean, `out_rate` the nodes that leave per second, `replica_hits` failures times replicas touched per second.
+    """
+
+    rate: float
+    whole_rate: float
+    corruption_rate: float
+    fallback_rate: float
+    straggler_rate: float
+    out_rate: float
+    out_mean: float
+    batches: Batches
+    replica_hits: float
+    spares: int
+    save_s: float
+    lag_s: float
+    interval_s: float
+    wanted_interval_s: float
+    detect_s: float
+    drain_s: float
+    back_s: float
+    replay_s: float
+    part_detect_s: float
+    part_drain_s: float
+    part_back_s: float
+    part_replay_s: float
+    replica_back_s: float
+    fallback_back_s: float
+
+    @property
+    def restart_s(self) -> float:
+        """A stop that goes back to a checkpoint, seconds."""
+        return self.detect_s + self.drain_s + self.back_s + self.replay_s
+
+    @property
+    def part_s(self) -> float:
+        """A stop after which the rest goes on, seconds."""
+        return self.part_detect_s + self.part_drain_s + self.part_back_s + self.part_replay_s
+
+
+def terms(job: ReliabilityJob) -> Terms:
+    """Return the numbers that both methods use."""
+    policy = job.policy
+    rates = [(process, job.rate_of(process), job.reach_of(process)) for process in job.processes]
+    total = math.fsum(rate for _, rate, _ in rates)
+    corruption = math.fsum(rate for process, rate, _ in rates if process.component == "silent_corruption")
+    whole = corruption + math.fsum(rate for _, rate, reach in rates if reach == 0)
+    per_replica = -(-job.nodes // job.replicas)
+    leaving = [(reach, rate, job.repair_of(process)) for process, rate, reach in rates if process.hardware and reach]
+    stragglers = job.operations.straggler_rate_per_s * job.nodes
+    leaving.append((1, stragglers, max((repair for _, _, repair in leaving), default=0.0)))
+    out_rate = math.fsum(reach * rate for reach, rate, _ in leaving)
+    out_mean = math.fsum(reach * rate * repair for reach, rate, repair in leaving)
+    sizes = sorted({reach for reach, _, _ in leaving})
+    batches = tuple(
+        (size, math.fsum(rate * repair for reach, rate, repair in leaving if reach == size)) for size in sizes
+    )
+    per_group = max(job.accelerators // job.groups, 1)
+    save = job.save_s
+    lag = 0.0
+    if job.tiers is not None:
+        if save is None:
+            save = job.tiers.blocking_s(policy.tier, job.state_bytes, per_group)
+        size = job.state_bytes * (job.groups if policy.tier == "remote" else 1)
+        lag = job.tiers.upload_s(policy.tier, size, per_group, max(job.nodes // job.groups, 1))
+    save = save or 0.0
+    if job.outer_steps:
+        save += job.outer_s
+    reload = policy.reload_s + job.reload_of(policy.tier)
+    from_peer = policy.reload_s + job.reload_of("peer")
+    back = policy.remap_s + reload + policy.warm_up_s
+    elastic = policy.name == "elastic"
+    part_back = policy.remap_s + from_peer + policy.warm_up_s
+    part = policy.detect_s + policy.drain_s + (part_back if elastic else 0.0) + policy.replay_s
+    # only what goes back to a checkpoint sets the interval
+    losing = total if not policy.partial else whole * math.exp(min((total - whole) * part, 700.0))
+    wanted = job.interval_s
+    if job.outer_steps:
+        wanted = job.outer_steps * job.step_s
+    if wanted is None:
+        longest = max(min(job.horizon_s, 30 * 86_400.0), 1.0)
+        best = float(exact_interval(save, job.groups / losing)) if losing > 0 else longest
+        wanted = max(min(best, longest), 1e-3 if save == 0 else 1e-9)
+    copies = policy.tier == "peer"
+    return Terms(
+        rate=total,
+        whole_rate=whole,
+        corruption_rate=corruption,
+        fallback_rate=math.fsum(rate for process, rate, _ in rates if process.domain == "feed") if copies else 0.0,
+        straggler_rate=stragglers,
+        out_rate=out_rate,
+        out_mean=out_mean,
+        batches=batches,
+        replica_hits=math.fsum(
+            rate * max(reach / per_replica, 1.0) for process, rate, reach in rates if process.hardware and reach
+        ),
+        spares=job.spare_nodes
+        if job.spare_nodes is not None
+        else min(spares_for(batches, job.operations.spare_probability), job.nodes),
+        save_s=save,
+        lag_s=lag,
+        interval_s=max(wanted, lag),
+        wanted_interval_s=wanted,
+        detect_s=policy.detect_s,
+        drain_s=policy.drain_s,
+        back_s=back,
+        replay_s=0.0 if policy.partial else policy.replay_s,
+        part_detect_s=policy.detect_s,
+        part_drain_s=policy.drain_s,
+        part_back_s=part_back if elastic else 0.0,
+        part_replay_s=policy.replay_s,
+        replica_back_s=part_back,
+        fallback_back_s=max(job.reload_of("remote") - job.reload_of("peer"), 0.0) if copies else 0.0,
+    )

@@ -1,0 +1,292 @@
+"""Monte Carlo of a job: replicates of the event simulation (`_kernel`), each from its own key, so that a replicate is the
+same however many run and wherever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigawatt.evidence import Breakdown
+from gigawatt.reliability import _kernel as kernel
+from gigawatt.reliability._closed import CATEGORIES
+from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.timeline import Timeline
+
+Array = NDArray[np.float64]
+MASK = 2**64 - 1
+STRAGGLER = "straggler"
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationResult:
+    """Replicates (R) of one job.
+
+    `seconds` (R, 8) by CATEGORIES sum to `wall_s` (R,); under islands they are means over the islands. `interruptions`
+    (R, K) by `causes`. `short_of_spares`, `old_corruptions`, `most_out` and `events` (R,) count nodes that found no
+    spare, corruptions older than the kept checkpoints, the most nodes under repair at once, and failures handled.
+    """
+
+    causes: tuple[str, ...]
+    seed: int
+    wall_s: Array
+    seconds: Array
+    interruptions: Array
+    short_of_spares: Array
+    old_corruptions: Array
+    most_out: Array
+    events: Array
+    timeline: Timeline | None = None
+
+    @property
+    def goodput(self) -> Array:
+        """Useful time over wall time of every replicate, (R,)."""
+        return np.asarray(self.seconds[:, 0] / self.wall_s)
+
+    def quantiles(self) -> tuple[float, float, float]:
+        """Return P10, P50 and P90 of the goodput."""
+        low, middle, high = np.quantile(self.goodput, QUANTILES)
+        return float(low), float(middle), float(high)
+
+    def breakdown(self) -> Breakdown:
+        """Return the mean wall time by category, seconds."""
+        return Breakdown.of("wall time", "s", dict(zip(CATEGORIES, self.seconds.mean(axis=0).tolist(), strict=True)))
+
+    def interruptions_by_cause(self) -> Mapping[str, tuple[float, float, float, float]]:
+        """Return mean, P10, P50 and P90 of the interruptions by cause."""
+        means = self.interruptions.mean(axis=0)
+        spread = np.quantile(self.interruptions, QUANTILES, axis=0)
+        return {
+            cause: (float(means[i]), *(float(value) for value in spread[:, i]))  # type: ignore[misc]
+            for i, cause in enumerate(self.causes)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: means and quantiles, not the replicates."""
+        low, middle, high = self.quantiles()
+        return {
+            "replicates": len(self.wall_s),
+            "seed": self.seed,
+            "goodput": {"mean": float(self.goodput.mean()), "p10": low, "p50": middle, "p90": high},
+            "wall_s": float(self.wall_s.mean()),
+            "wall_time": self.breakdown().to_dict(),
+            "interruptions": {
+                cause: dict(zip(("mean", "p10", "p50", "p90"), values, strict=True))
+                for cause, values in self.interruptions_by_cause().items()
+            },
+            "short_of_spares": float(self.short_of_spares.mean()),
+            "old_corruptions": float(self.old_corruptions.mean()),
+            "most_nodes_out": float(self.most_out.max()),
+        }
+
+    def to_frame(self) -> Any:
+        """Return one row per replicate as a pandas DataFrame. Needs pandas."""
+        import pandas as pd
+
+        columns = dict(zip(CATEGORIES, self.seconds.T, strict=True))
+        frame = pd.DataFrame({"wall_s": self.wall_s, "goodput": self.goodput, **columns})
+        for i, cause in enumerate(self.causes):
+            frame[f"interruptions: {cause}"] = self.interruptions[:, i]
+        return frame
+
+
+def causes_of(job: ReliabilityJob) -> tuple[str, ...]:
+    """Return the names of the processes of a job, with the domain where a component has several, and the stragglers."""
+    names = [process.component for process in job.processes]
+    full = [
+        f"{process.component} ({process.domain})" if names.count(process.component) > 1 else process.component
+        for process in job.processes
+    ]
+    return (
+        *(f"{name} {full[: i + 1].count(name)}" if full.count(name) > 1 else name for i, name in enumerate(full)),
+        STRAGGLER,
+    )
+
+
+def simulate(
+    job: ReliabilityJob,
+    replicates: int = 100,
+    seed: int = 0,
+    *,
+    workers: int = 1,
+    first: int = 0,
+    timeline_intervals: int = 0,
+    compiled: bool = True,
+) -> SimulationResult:
+    """Return `replicates` event simulations of a job, numbered from `first` on.
+
+    Replicate i depends on the job, `seed` and i alone, so parts that ran apart join to the same answer whatever the
+    number of `workers` (threads). `timeline_intervals` keeps that many intervals of the first replicate as a Timeline.
+    `compiled=False` runs the same code as plain Python, some hundred times slower. Raises ValueError for fewer than one
+    replicate or worker.
+    """
+    if replicates < 1 or workers < 1 or first < 0 or timeline_intervals < 0:
+        raise ValueError(
+            f"a simulation needs at least one replicate and one worker, from replicate 0 on, not {replicates}, {workers} and {first}"
+        )
+    question = _Question.of(job, terms(job))
+    run = kernel.compiled() if compiled else _plain
+    kinds = len(job.processes) + 1
+    cats = np.zeros((replicates, kernel.CATEGORIES + 1))
+    causes = np.zeros((replicates, kinds))
+    extra = np.zeros((replicates, kernel.EXTRAS))
+    wall = np.zeros(replicates)
+    log, log_size = np.zeros((timeline_intervals, 4)), np.zeros(1, np.int64)
+    silent = np.zeros((0, 4))
+
+    def one(i: int) -> None:
+        wall[i] = run(
+            _key(seed, first + i),
+            question.par,
+            question.ints,
+            question.stream,
+            question.hazard,
+            question.scope,
+            question.repair,
+            question.planned,
+            cats[i],
+            causes[i],
+            extra[i],
+            log if i == 0 else silent,
+            log_size if i == 0 else np.zeros(1, np.int64),
+        )
+
+    if workers == 1:
+        for i in range(replicates):
+            one(i)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(one, range(replicates)):
+                pass
+    return SimulationResult(
+        causes=causes_of(job),
+        seed=seed,
+        wall_s=wall,
+        seconds=cats[:, : kernel.CATEGORIES],
+        interruptions=causes,
+        short_of_spares=extra[:, kernel.X_SHORT],
+        old_corruptions=extra[:, kernel.X_OLD],
+        most_out=extra[:, kernel.X_OUT],
+        events=extra[:, kernel.X_EVENTS],
+        timeline=_timeline(job, log[: log_size[0]]) if timeline_intervals else None,
+    )
+
+
+def _plain(*arguments: Any) -> float:
+    with np.errstate(over="ignore"):  # random words wrap around by intention
+        return kernel.run(*arguments)
+
+
+def _key(seed: int, replicate: int) -> np.uint64:
+    """Return the key of a replicate: two rounds of SplitMix64's mixing over seed and number."""
+    word = seed & MASK
+    for add in (0, replicate + 1):
+        word = (word + add * 0xD1342543DE82EF95 + 0x9E3779B97F4A7C15) & MASK
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & MASK
+        word ^= word >> 31
+    return np.uint64(word)
+
+
+def _timeline(job: ReliabilityJob, log: Array) -> Timeline:
+    lanes = tuple(f"island {g + 1}" for g in range(job.groups)) if job.groups > 1 else ("job",)
+    labels = ("training", *CATEGORIES[1:])
+    return Timeline(
+        title="replicate of the run",
+        lanes=lanes,
+        labels=labels,
+        lane=log[:, 0].astype(np.int64),
+        label=log[:, 1].astype(np.int64),
+        start_s=log[:, 2].copy(),
+        end_s=log[:, 3].copy(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A job as the arrays of `_kernel.run`."""
+
+    par: Array
+    ints: NDArray[np.int64]
+    stream: Array
+    hazard: Array
+    scope: NDArray[np.int64]
+    repair: Array
+    planned: Array
+
+    @classmethod
+    def of(cls, job: ReliabilityJob, t: Terms) -> _Question:
+        kinds = len(job.processes) + 1
+        ops = job.operations
+        offenders = min(round(ops.offender_share * job.nodes), job.nodes)
+        age = _age(job)
+        stream = np.zeros(2 * kinds)
+        hazard = np.zeros((kinds, 4))
+        scope = np.zeros((kinds, 4), np.int64)
+        repair = np.zeros(kinds)
+        hazard[:] = (1.0, 0.0, 1.0, 1.0)
+        for k, process in enumerate(job.processes):
+            power = process.weibull_shape - 1.0
+            ages = (process.burn_in_s, age + job.horizon_s)
+            bound = max((max(a, process.burn_in_s) / process.reference_age_s) ** power for a in ages)
+            share = process.repeat_share if offenders and process.domain == "node" else 0.0
+            rate = job.rate_of(process) * bound
+            stream[k], stream[kinds + k] = rate * (1.0 - share), rate * share
+            hazard[k] = (bound, power, process.reference_age_s, process.burn_in_s)
+            kind = kernel.CORRUPTION if process.component == "silent_corruption" else kernel.FAILURE
+            falls = process.domain == "feed" and job.policy.tier == "peer"
+            scope[k] = (job.reach_of(process), process.hardware, kind, falls)
+            if process.domain != "job":
+                scope[k, 0] = max(scope[k, 0], 1)
+            repair[k] = job.repair_of(process)
+        stream[kinds - 1] = t.straggler_rate
+        scope[kinds - 1] = (1, 1, kernel.STRAGGLER, 0)
+        repair[kinds - 1] = max(repair[:-1], default=0.0)
+        par = np.zeros(22)
+        for place, value in {
+            kernel.P_INTERVAL: t.interval_s,
+            kernel.P_SAVE: t.save_s,
+            kernel.P_LAG: t.lag_s,
+            kernel.P_FALLBACK: ops.fallback_interval_s,
+            kernel.P_HORIZON: job.horizon_s,
+            kernel.P_TARGET: job.useful_s or 0.0,
+            kernel.P_SLOWDOWN: ops.straggler_slowdown,
+            kernel.P_CORRUPTION: ops.corruption_detect_s,
+            kernel.P_STRAGGLER: ops.straggler_detect_s,
+            kernel.P_DETECT: t.detect_s,
+            kernel.P_DRAIN: t.drain_s,
+            kernel.P_BACK: t.back_s,
+            kernel.P_REPLAY: t.replay_s,
+            kernel.P_PART_DETECT: t.part_detect_s,
+            kernel.P_PART_DRAIN: t.part_drain_s,
+            kernel.P_PART_BACK: t.part_back_s,
+            kernel.P_PART_REPLAY: t.part_replay_s,
+            kernel.P_REPLICA_BACK: t.replica_back_s,
+            kernel.P_FALLBACK_BACK: t.fallback_back_s,
+            kernel.P_START: job.start,
+            kernel.P_AGE: age,
+            kernel.P_KEPT: ops.kept_checkpoints,
+        }.items():
+            par[place] = value
+        mode = {"drop_replica": kernel.DROP, "elastic": kernel.ELASTIC}.get(job.policy.name, kernel.GANG)
+        replicas = job.replicas if mode == kernel.DROP else 1
+        evict = min(int(ops.evict_after), 2**31)
+        ints = np.array([job.nodes, t.spares, job.groups, mode, replicas, offenders, evict, 0], np.int64)
+        planned = np.array([(p.start_s, p.duration_s) for p in job.maintenance], dtype=np.float64).reshape(-1, 2)
+        return cls(par, ints, stream, hazard, scope, repair, planned)
+
+
+def _age(job: ReliabilityJob) -> float:
+    """Return the age of the fleet at the start: as given, else such that its middle is the reference age."""
+    if job.fleet_age_s is not None:
+        return job.fleet_age_s
+    length = job.duration_s if job.duration_s is not None else (job.useful_s or 0.0)
+    reference = min((p.reference_age_s for p in job.processes if p.weibull_shape != 1.0), default=math.inf)
+    return max(reference - 0.5 * length, 0.0) if math.isfinite(reference) else 0.0
