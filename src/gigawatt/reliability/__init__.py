@@ -1,6 +1,7 @@
 """Failures, checkpoints and goodput of a job, in closed form."""
 
 from gigawatt.reliability._assess import ASSUMPTIONS, POLICIES, ReliabilityResult, assess, spares_needed
+from gigawatt.reliability._data_movement import DataMovement, Device, data_movement_limit, tensor_exchange_bytes
 from gigawatt.reliability._formulas import (
     availability_interval,
     daly_interval,
@@ -11,19 +12,57 @@ from gigawatt.reliability._formulas import (
     poisson_quantile,
     young_interval,
 )
+from gigawatt.reliability._scale import (
+    LIMITS,
+    FleetLimits,
+    FleetSizes,
+    NetworkSize,
+    TrainingRun,
+    batch_overhead,
+    best_batch_tokens,
+    ceiling_tokens_per_s,
+    largest_useful_fleet,
+    latency_wall_flop,
+    network_size,
+    optics_failure_rate,
+    scale_facts,
+    start_up_s,
+    straggler_factor,
+    wall_accelerators,
+)
 
 __all__ = [
     "ASSUMPTIONS",
+    "LIMITS",
     "POLICIES",
+    "DataMovement",
+    "Device",
+    "FleetLimits",
+    "FleetSizes",
+    "NetworkSize",
     "ReliabilityResult",
+    "TrainingRun",
     "assess",
     "availability_interval",
+    "batch_overhead",
+    "best_batch_tokens",
+    "ceiling_tokens_per_s",
     "daly_interval",
+    "data_movement_limit",
     "exact_efficiency",
     "exact_interval",
     "first_order_waste",
+    "largest_useful_fleet",
+    "latency_wall_flop",
     "mean_time_between_failures",
+    "network_size",
+    "optics_failure_rate",
     "poisson_quantile",
+    "scale_facts",
     "spares_needed",
+    "start_up_s",
+    "straggler_factor",
+    "tensor_exchange_bytes",
+    "wall_accelerators",
     "young_interval",
 ]
