@@ -140,14 +140,15 @@ def test_no_data_parallel_degree_is_better_than_those_that_are_tried(data, model
     )
     experts = (1,) if model != "Mixtral 8x7B" else (1, 8)
     space = replace(small_space(data.draw), expert_parallel=experts)
-    # a degree is not tried for an even number of micro-batches (DualPipe), nor to share an offloaded optimizer more finely
-    space = replace(space, schedule=tuple(kind for kind in space.schedule if kind != 2) or (0,), offload_optimizer=(0,))
+    # a degree is not tried for an even number of micro-batches (DualPipe), nor to do without offload by sharing more finely
+    schedules = tuple(kind for kind in space.schedule if kind != 2) or (0,)
+    space = replace(space, schedule=schedules, offload_optimizer=(0,), offload_activations=(0,))
     found = search(job, space, narrower=True)
     pinned = [search(job, space, pins={"data_parallel": degree}) for degree in range(1, job.accelerators + 1)]
     times = [seconds(job, other.best) for other in pinned if other.best is not None]
     assert (found.best is None) == (not times)
     if times:
-        assert seconds(job, found.best) <= min(times) * 1.003  # what is between two tried degrees shards a little more
+        assert seconds(job, found.best) <= min(times) * 1.02  # what is between two tried degrees shards a little more
 
 
 @settings(max_examples=25, deadline=None)

@@ -64,7 +64,8 @@ def strategy_line(strategy: Mapping[str, Any], search: Mapping[str, Any]) -> str
         parts.append(f"expert {strategy['expert_parallel']}")
     parts += [
         f"{strategy['micro_batches']:,} micro-batches of {strategy['micro_batch']}",
-        f"recompute {strategy['recompute']}",
+        f"recompute {strategy['recompute']}"
+        + (f" in {layers} layers of a stage" if (layers := strategy["recompute_layers"]) else ""),
         f"ZeRO-{strategy['zero_stage']}",
         strategy["precision"],
     ]

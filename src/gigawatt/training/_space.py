@@ -35,6 +35,8 @@ MINOR = (
     "offload_optimizer",
     "offload_activations",
 )
+# Layers per stage that full recompute covers (0: all), where memory lacks a little.
+SOME_LAYERS = (0, 1, 2, 4, 8)
 # Shares of a stage's layers that a wide search recomputes in full.
 PARTIAL = (0.25, 0.5, 0.75)
 # The name under which a constraint limits bytes per accelerator; everything else is a decision.
@@ -91,6 +93,7 @@ class Space:
             pipeline_parallel=tuple(d for d in depths if d <= job.accelerators),
             context_parallel=context,
             expert_parallel=expert,
+            recompute_layers=SOME_LAYERS,
         )
 
     @classmethod

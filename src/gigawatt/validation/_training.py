@@ -149,7 +149,10 @@ def choose(reading: Reading) -> tuple[Columns, str]:
     """
     job, pins = reading.job, dict(reading.pins)
     space = replace(
-        Space.of(job), zero_stage=(pins["zero_stage"],), expert_parallel=_expert_degrees(job.model.experts, pins)
+        Space.of(job),
+        zero_stage=(pins["zero_stage"],),
+        expert_parallel=_expert_degrees(job.model.experts, pins),
+        recompute_layers=(0,),
     )
     if "recompute" not in pins:
         per_stage = max(1, len(job.model.layers) // pins.get("pipeline_parallel", 1))
