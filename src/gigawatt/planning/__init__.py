@@ -2,7 +2,7 @@
 
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
-from gigawatt.planning._goodput import GoodputReport, goodput_scenario
+from gigawatt.planning._goodput import LONGEST_DAYS, GoodputReport, goodput_scenario
 from gigawatt.planning._handover import export_request, with_imported
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._mixed import MixedResult, mix_scenario
@@ -21,6 +21,7 @@ from gigawatt.planning._result import (
 from gigawatt.planning._train import TrainReport, train_scenario, why
 
 __all__ = [
+    "LONGEST_DAYS",
     "SCHEMA_VERSION",
     "Answer",
     "Binding",
