@@ -60,8 +60,7 @@ def goodput(
 
     Failures, recovery and checkpoints, in closed form and as an event simulation of the whole fleet.
     """
-    from gigawatt.planning import goodput_scenario
-    from gigawatt.planning import LONGEST_DAYS
+    from gigawatt.planning import LONGEST_DAYS, goodput_scenario
     from gigawatt.report import check_writable, print_goodput, write_goodput_html
     from gigawatt.scenario import Setting
 

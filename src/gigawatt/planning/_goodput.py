@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -224,9 +224,7 @@ def goodput_scenario(
         except InputError as error:
             rows.append(PolicyRow(policy=policy, result=None, reason=error.problems[0].message))
             continue
-        found = (
-            goodput(other, replicates=replicates, seed=seed, workers=workers) if compare else goodput_closed(other)
-        )
+        found = goodput(other, replicates=replicates, seed=seed, workers=workers) if compare else goodput_closed(other)
         rows.append(PolicyRow(policy=policy, result=found))
     return GoodputReport(
         scenario=scenario,

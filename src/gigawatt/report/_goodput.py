@@ -18,6 +18,8 @@ SHOWN = 7
 
 def share(value: float) -> str:
     """Return a share of the time in per cent, small ones with two digits that count."""
+    if 0 < value < 1e-5:
+        return "<0.001%"
     return f"{value:.1%}" if value >= 0.01 or value == 0 else f"{100 * value:.2g}%"
 
 
@@ -46,15 +48,17 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if difference is not None:
         side = "above" if difference >= 0 else "below"
         rows.append(
-            ("closed form", f"{share(report['closed_goodput'])}; the simulation lies {share(abs(difference))} {side} it")
+            (
+                "closed form",
+                f"{share(report['closed_goodput'])}; the simulation lies {share(abs(difference))} {side} it",
+            )
         )
     rows += [
         ("wall time looked at", format_quantity(window, "s")),
         (
             "the whole run",
-            f"{format_quantity(report['useful_s'], 's')} without failures, "
-            + (format_quantity(report["run_s"], "s") if report["run_s"] else "no end")
-            + " with them",
+            (format_quantity(report["run_s"], "s") if report["run_s"] else "no end")
+            + f"; {format_quantity(report['useful_s'], 's')} without failures",
         ),
         ("between interruptions", "nothing fails" if between is None else format_quantity(between, "s")),
         (
@@ -66,9 +70,7 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     cost = report["usd_per_accelerator_hour"]
     if cost is not None:
         lost = sum(row["lost_usd"] for row in report["interruptions"])
-        rows.append(
-            ("lost to failures", f"{format_quantity(lost, 'USD')} at ${cost:.2f} per accelerator-hour")
-        )
+        rows.append(("lost to failures", f"{format_quantity(lost, 'USD')}; at ${cost:.2f} per accelerator-hour"))
     return rows
 
 
@@ -198,7 +200,7 @@ def best_policy(report: Mapping[str, Any]) -> str:
     own = next(row for row in known if row["policy"] == report["policy"])
     if best is own:
         return f"{best['policy']} leaves most useful time: {share(best['goodput'])}."
-    return f"{best['policy']} leaves most useful time: {share(best['goodput'])}, {share(best['goodput'] - own['goodput'])} of the time more than {own['policy']}."
+    return f"{best['policy']} leaves most useful time: {share(best['goodput'])} against {share(own['goodput'])} with {own['policy']}."
 
 
 def refusals(report: Mapping[str, Any]) -> list[str]:

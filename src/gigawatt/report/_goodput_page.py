@@ -84,7 +84,8 @@ def _curve(
     low, high = min(y for _, y in points), max(y for _, y in points)
     # the top of the curve is what matters: far below it nothing is read off
     floor = max(low, high - 0.5) if high > 0.5 else low
-    room = max(0.05 * (high - floor), 0.002)
+    room = max(0.05 * (high - floor), min(0.002, 0.1 * high))
+    step = 100.0 if high - floor > 0.05 else 1e3 if high > 0.01 else 1e5  # edges at whole per cent, or finer
     best = max(points, key=lambda point: point[1])
     return {
         "id": name,
@@ -97,8 +98,8 @@ def _curve(
         "rows": [],
         "x_min": min(x for x, _ in points),
         "x_max": max(x for x, _ in points) or 1.0,
-        "y_min": math.floor(1000 * max(floor - room, 0.0)) / 10,
-        "y_max": math.ceil(1000 * min(high + room, 1.0)) / 10,
+        "y_min": 100 * math.floor(step * max(floor - room, 0.0)) / step,
+        "y_max": 100 * math.ceil(step * min(high + room, 1.0)) / step,
         "lines": [{"name": label, "points": [[x, 100 * y] for x, y in line]} for label, line in lines],
         "marks": [{"name": label, "x": x} for label, x in marks],
         "label": f"{title}: best {best[1]:.1%} at {best[0]:.4g} {x_unit}",
@@ -111,7 +112,7 @@ def _interval_chart(report: Mapping[str, Any]) -> dict[str, Any]:
     factor, unit = axis(report["best_interval_s"], "s")
     line = [(point["interval_s"] / factor, point["efficiency"]) for point in report["interval_curve"]]
     marks = [("best", report["best_interval_s"] / factor)]
-    if abs(report["interval_s"] / report["best_interval_s"] - 1.0) > 0.05:
+    if abs(report["interval_s"] / report["best_interval_s"] - 1.0) > 1.0 / 3:
         marks.append(("now", report["interval_s"] / factor))
     classical = ", ".join(
         f"{name.capitalize()} {format_quantity(value, 's')}" for name, value in report["classical_intervals_s"].items()
@@ -132,7 +133,8 @@ def _interval_chart(report: Mapping[str, Any]) -> dict[str, Any]:
 def _spare_chart(report: Mapping[str, Any]) -> dict[str, Any]:
     curve = report["spare_curve"]
     marks = [("best per node", float(report["best_spares"]))]
-    if report["spares"] != report["best_spares"]:
+    apart = abs(report["spares"] - report["best_spares"])
+    if apart > 0.12 * max(point["spares"] for point in curve):
         marks.append(("now", float(report["spares"])))
     return _curve(
         "spares",
