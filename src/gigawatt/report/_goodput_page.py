@@ -99,7 +99,7 @@ def _curve(
         "x_min": min(x for x, _ in points),
         "x_max": max(x for x, _ in points) or 1.0,
         "y_min": 100 * math.floor(step * max(floor - room, 0.0)) / step,
-        "y_max": 100 * math.ceil(step * min(high + room, 1.0)) / step,
+        "y_max": max(100 * math.ceil(step * min(high + room, 1.0)) / step, 1e-3),
         "lines": [{"name": label, "points": [[x, 100 * y] for x, y in line]} for label, line in lines],
         "marks": [{"name": label, "x": x} for label, x in marks],
         "label": f"{title}: best {best[1]:.1%} at {best[0]:.4g} {x_unit}",
