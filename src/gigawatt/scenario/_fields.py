@@ -343,7 +343,7 @@ class ReliabilitySection(Section):
     )
     policy: Literal["restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands"] | None = Field(
         None,
-        description="What happens after a failure (docs/reliability.md); `gigawatt plan` knows restart and hot_spare. Default: restart.",
+        description="What happens after a failure (docs/reliability.md); a plan knows restart and hot_spare. Default: restart.",
     )
     islands: Few | None = Field(
         None,
