@@ -133,3 +133,12 @@ def test_the_plan_says_which_command_knows_the_other_policies():
     with pytest.raises(InputError, match="gigawatt goodput") as caught:
         plan_scenario(small(policy="elastic"))
     assert len(caught.value.problems) == 1
+
+
+def test_kinds_of_one_generation_share_its_rates():
+    kinds = [{"accelerator": "H100 SXM", "count": 512}, {"accelerator": "H200 SXM", "count": 512}]
+    report = goodput_scenario(
+        scenario(model="Llama 3 8B", fleet={"accelerators": kinds}), replicates=0, duration_s=10 * DAY
+    )
+    assert report.generation == "H100"
+    assert report.to_dict()["accelerator"] == "H100 SXM and H200 SXM"

@@ -102,7 +102,7 @@ class GoodputReport:
             "version": __version__,
             "scenario": self.scenario.name,
             "model": {"name": self.inputs.model.name, "parameters": self.inputs.value("model.parameters")},
-            "accelerator": self.inputs.reference.name,
+            "accelerator": " and ".join(group.accelerator.name for group in self.inputs.groups),
             "accelerators": job.accelerators,
             "asked": self.asked,
             "accelerators_per_node": job.accelerators_per_node,
@@ -209,7 +209,7 @@ def goodput_scenario(
         resized=resizing(training, inputs),
     )
     useful_s = math.ceil(inputs.value("training.tokens") / training.tokens_per_step) * trained.step_s
-    generation = generation_of(inputs.reference.name)
+    generation = _generation(inputs)
     make = _jobs(inputs, training.accelerators, trained, generation, spare_nodes, duration_s, useful_s)
     job = make(name)
     workers = os.cpu_count() or 1
@@ -250,6 +250,12 @@ def generation_of(accelerator: str) -> str:
     """
     first = accelerator.replace("-", " ").split()[:1]
     return max((key for key in GENERATIONS if first == [key]), key=len, default="generic")
+
+
+def _generation(inputs: Inputs) -> str:
+    """Return whose failure rates hold for the fleet: "generic" where its kinds have different ones."""
+    found = [generation_of(group.accelerator.name) for group in inputs.groups]
+    return found[0] if len({GENERATIONS[name] for name in found}) == 1 else "generic"
 
 
 def _given(inputs: Inputs, path: str) -> float | None:
@@ -442,9 +448,7 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if generation == "generic":
-        notes.append(
-            f"no failure rates of {inputs.reference.name} are published: those between H100 and A100 are assumed"
-        )
+        notes.append(f"no failure rates are known for {inputs.reference.name}: those between H100 and A100 are assumed")
     if trained.accelerators < job.accelerators:
         notes.append(
             f"the best strategy for this batch trains on {trained.accelerators:,} accelerators; its goodput is that of {job.accelerators:,} in replicas of the same size"

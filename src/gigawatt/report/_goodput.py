@@ -30,12 +30,16 @@ def share_interval(interval: Mapping[str, float] | None) -> str:
 
 def facts(report: Mapping[str, Any]) -> str:
     """Return what the question was, in one sentence."""
+    islands = f" in {report['islands']} islands" if report["islands"] > 1 else ""
     return (
         f"{report['model']['name']}, {format_quantity(report['model']['parameters'], '')} parameters, on {report['accelerators']:,} {report['accelerator']} "
-        f"in {report['nodes']:,} nodes of {report['accelerators_per_node']}, {report['replicas']:,} replicas"
-        + (f" in {report['islands']} islands" if report["islands"] > 1 else "")
-        + f"; step {format_quantity(report['step_time_s'], 's')}, state {format_quantity(report['state_bytes'], 'B')}; failure rates of {report['rates_of']}"
+        f"in {_plural(report['nodes'], 'node')} of {report['accelerators_per_node']}, {_plural(report['replicas'], 'replica')}{islands}; "
+        f"step {format_quantity(report['step_time_s'], 's')}, state {format_quantity(report['state_bytes'], 'B')}; {report['rates_of']} failure rates"
     )
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
