@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import gigawatt
-from gigawatt.planning import train_scenario
-from gigawatt.report import write_html, write_train_html
+from gigawatt.planning import goodput_scenario, train_scenario
+from gigawatt.report import write_goodput_html, write_html, write_train_html
 from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
@@ -81,6 +81,29 @@ def test_the_page_of_a_step(browser, tmp_path, width):
     for label in ("HFU", "accelerators that work"):
         assert page.get_by_text(label, exact=True).count() == 1
     assert page.get_by_text("--strategy 'tp=").count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("rate", ["reliability.policy=hot_spare", "reliability.failure_rate=0 /day"])
+def test_the_page_of_goodput(browser, tmp_path, width, rate):
+    scenario = Path(__file__).parents[2] / "examples" / "training" / "grok-1-1024-h100.yaml"
+    path = tmp_path / "goodput.html"
+    write_goodput_html(goodput_scenario(load_scenario(scenario, [rate]), replicates=5).to_dict(), path)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "document.querySelectorAll('[data-chart] svg').length === document.querySelectorAll('[data-chart]').length"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert "best" in page.locator("figure#interval svg").text_content()
+    assert page.locator("figure#interval details tbody tr").count() > 20
+    for title in ("The answer", "Where the time goes", "Interruptions by cause", "Checkpoints and spares", "Policies"):
+        assert page.get_by_role("heading", name=title, exact=True).count() == 1
     page.close()
 
 

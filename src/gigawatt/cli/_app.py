@@ -23,6 +23,7 @@ from gigawatt.cli._common import (
     print_json,
     working,
 )
+from gigawatt.cli._goodput import goodput
 from gigawatt.cli._train import train_app
 from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
 
@@ -38,6 +39,8 @@ app.add_typer(validate_app, name="validate")
 app.add_typer(train_app, name="train")
 calibrate_app = typer.Typer(help="Fit the constants of the models to measurements.", no_args_is_help=True)
 app.add_typer(calibrate_app, name="calibrate")
+
+app.command()(goodput)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 

@@ -329,7 +329,7 @@ def question_of(
     precision: str | None,
     strategy: str | None,
     constraints: Sequence[str] | None,
-    overrides: Sequence[str] | None,
+    overrides: Sequence[str | Setting] | None,
 ) -> Scenario:
     """Return the scenario of a file with options on top, or of options alone.
 

@@ -2,6 +2,7 @@
 
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
+from gigawatt.planning._goodput import LONGEST_DAYS, GoodputReport, goodput_scenario
 from gigawatt.planning._handover import export_request, with_imported
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._mixed import MixedResult, mix_scenario
@@ -20,6 +21,7 @@ from gigawatt.planning._result import (
 from gigawatt.planning._train import TrainReport, train_scenario, why
 
 __all__ = [
+    "LONGEST_DAYS",
     "SCHEMA_VERSION",
     "Answer",
     "Binding",
@@ -27,6 +29,7 @@ __all__ = [
     "Evaluation",
     "Fleet",
     "FleetGroup",
+    "GoodputReport",
     "Inputs",
     "Lever",
     "MixedResult",
@@ -38,6 +41,7 @@ __all__ = [
     "evaluate_formula",
     "explain",
     "export_request",
+    "goodput_scenario",
     "mix_scenario",
     "plan_scenario",
     "resolve",

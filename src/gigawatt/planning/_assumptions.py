@@ -280,6 +280,7 @@ def _given_assumptions(scenario: Scenario, table: dict[str, Sourced]) -> None:
             "B/s",
             "reliability.device_to_host_bytes_per_s",
         ),
+        ("reliability.repair_time", failures.repair_time, "s", "reliability.repair_s"),
         ("reliability.restart_time", failures.restart_time, "s", "reliability.restart_time"),
         ("reliability.checkpoint_interval", failures.checkpoint_interval, "s", "reliability.checkpoint_interval_given"),
     ):

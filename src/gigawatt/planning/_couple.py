@@ -257,6 +257,13 @@ def _load(inputs: Inputs, group: FleetGroup) -> power.Load:
     )
 
 
+def fleet_loads(inputs: Inputs) -> tuple[list[power.Load], float]:
+    """Return what the accelerators draw that are asked for, else those that the limits leave, and their switches each."""
+    known = all(group.count is not None for group in inputs.groups)
+    limits = _limits(inputs, not known)
+    return [_load(inputs, group) for group in _powered(inputs, limits)], limits.switches
+
+
 def _limits(inputs: Inputs, limit_fleet: bool) -> Limits:
     """Return what chips, power and money allow. The network's switches per accelerator depend on the size, so sizes
     are iterated.

@@ -19,6 +19,7 @@ from gigawatt.hardware import Chip, Fabric, WideArea, chip_of, fabric_of, slowes
 from gigawatt.model import PRECISIONS, Precision, Transformer, transformer_of
 from gigawatt.planning._assumptions import assumption_table, overridden
 from gigawatt.planning._groups import Group, groups_of, hardware_problems, slowest
+from gigawatt.reliability import POLICIES
 from gigawatt.scenario import Scenario
 from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
 
@@ -132,6 +133,16 @@ def resolve(scenario: Scenario, whole_plan: bool = True, sized: bool = True) -> 
             )
         )
     problems += _named_problems(scenario)
+    if whole_plan and (scenario.reliability.policy or POLICIES[0]) not in POLICIES:
+        problems.append(
+            Problem(
+                message="the plan does not cover this policy; `gigawatt goodput` does",
+                location=scenario.place("reliability.policy"),
+                path="reliability.policy",
+                found=repr(scenario.reliability.policy),
+                allowed=", ".join(POLICIES),
+            )
+        )
     if (scenario.network.sites or 1) > 1 and scenario.network.wide_area is None:
         problems.append(
             Problem(

@@ -229,13 +229,19 @@ def _warnings(
     if simulation is not None:
         value = float(simulation.seconds[:, 0].sum() / simulation.wall_s.sum())
         if abs(value - closed) > 0.02 * max(value, 1e-12):
-            notes.append(f"closed form {closed:.1%} and simulation {value:.1%} differ by more than 2 %: {_why(job, t)}")
+            notes.append(
+                f"closed form {_share(closed)} and simulation {_share(value)} differ by more than 2 %: {_why(job, t)}"
+            )
         old = float(simulation.old_corruptions.mean())
         if old > 0:
             notes.append(
                 f"{old:.2g} silent corruptions per run were older than the {job.operations.kept_checkpoints:.0f} checkpoints that are kept; the simulation goes back to a clean one as if it were kept"
             )
     return tuple(notes)
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value >= 0.01 else f"{100 * value:.2g}%"
 
 
 def _why(job: ReliabilityJob, t: Terms) -> str:

@@ -1,6 +1,8 @@
 """What people see: terminal, HTML, tables, JSON Schema. Shows plain data; computes nothing."""
 
 from gigawatt.report._files import check_writable, make_folder, rows_to_csv, write_atomically
+from gigawatt.report._goodput import print_goodput
+from gigawatt.report._goodput_page import goodput_page, write_goodput_html
 from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
@@ -12,12 +14,14 @@ from gigawatt.report._training import print_comparison, print_mix, print_train, 
 __all__ = [
     "check_writable",
     "chrome_trace",
+    "goodput_page",
     "make_folder",
     "plan_schema",
     "print_cases",
     "print_comparison",
     "print_entry",
     "print_explanation",
+    "print_goodput",
     "print_listing",
     "print_memory",
     "print_mix",
@@ -30,6 +34,7 @@ __all__ = [
     "strategy_words",
     "train_page",
     "write_atomically",
+    "write_goodput_html",
     "write_html",
     "write_trace",
     "write_train_html",

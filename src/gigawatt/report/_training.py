@@ -147,7 +147,7 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
         )
     console.print()
     console.print(
-        _rows(
+        rows_table(
             [
                 ("step time", _interval(step, "s")),
                 ("tokens per second", _interval(rate, "")),
@@ -166,10 +166,10 @@ def print_train(report: Mapping[str, Any], console: Console) -> None:
         )
     )
     console.print()
-    console.print(_bars("one step", report["step"], "s"))
+    console.print(bars("one step", report["step"], "s"))
     console.print()
     console.print(
-        _bars(
+        bars(
             f"memory of an accelerator, {format_quantity(report['memory']['value'], 'B')} of {format_quantity(report['memory_capacity_bytes'], 'B')}",
             report["memory"],
             "B",
@@ -202,7 +202,8 @@ def _interval(value: Mapping[str, float], unit: str) -> str:
     return f"{best}  [{low} .. {high}]"
 
 
-def _rows(rows: Sequence[tuple[str, str]]) -> Table:
+def rows_table(rows: Sequence[tuple[str, str]]) -> Table:
+    """Return labels and values in two columns."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -211,7 +212,7 @@ def _rows(rows: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _bars(title: str, tree: Mapping[str, Any], unit: str) -> Table:
+def bars(title: str, tree: Mapping[str, Any], unit: str) -> Table:
     """Return a breakdown as bars, largest first; parts below half a per cent together."""
     table = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left", title_style="bold")
     table.add_column()

@@ -142,6 +142,7 @@ SampleTokens = Annotated[float, Quantity("token", example="4096 tokens", least=1
 Flop = Annotated[float, Quantity("FLOP", example="4.64e26 FLOP", least=1, most=1e36)]
 Seconds = Annotated[float, Quantity("s", example="90 days", above=0, most=1e12)]
 Minutes = Annotated[float, Quantity("s", example="15 min", above=0, most=1e12)]
+Repair = Annotated[float, Quantity("s", example="24 h", least=0, most=1e12)]
 Years = Annotated[float, Quantity("s", example="5 years", above=0, most=1e12)]
 Bandwidth = Annotated[float, Quantity("B/s", example="400 Gb/s", least=1e3, most=1e18)]
 StoreRate = Annotated[float, Quantity("B/s", example="100 GB/s", least=1e3, most=1e18)]
@@ -337,10 +338,21 @@ class ReliabilitySection(Section):
         None, description="Rate at which one accelerator's state leaves it at a checkpoint."
     )
     checkpoint_interval: Minutes | None = Field(None, description="Time between checkpoints. Default: the optimum.")
-    policy: Literal["restart", "hot_spare"] | None = Field(
-        None, description="Restart the whole job from a checkpoint, or swap in a hot spare. Default: restart."
+    repair_time: Repair | None = Field(
+        None, description="Time until a node that failed is back. Default: by component, about a day."
     )
-    spares: Few | None = Field(None, examples=[64], description="Hot spares. Default: enough for 99 % of repair times.")
+    policy: Literal["restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands"] | None = Field(
+        None,
+        description="What happens after a failure (docs/reliability.md); a plan knows restart and hot_spare. Default: restart.",
+    )
+    islands: Few | None = Field(
+        None,
+        examples=[8],
+        description="Asynchronous islands under the policy islands; they divide the replicas. Default: 8, or what divides them.",
+    )
+    spares: SomeOrAll | None = Field(
+        None, examples=[64], description="Hot spares, in accelerators. Default: enough for 99 % of repair times."
+    )
 
 
 class FinanceSection(Section):

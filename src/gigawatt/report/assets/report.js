@@ -78,6 +78,20 @@
         tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}<br>${chart.rows[p.dataIndex].low_text}<br>${chart.rows[p.dataIndex].high_text}` },
       };
     },
+    curve: (chart) => ({
+      grid: { left: 62, right: 24, top: 52, bottom: 48 }, legend: { show: chart.lines.length > 1, top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 18, itemHeight: 10 },
+      xAxis: values(chart.x_unit, { type: chart.log ? "log" : "value", min: chart.x_min, max: chart.x_max, nameGap: 28, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: (v) => String(Number(v.toPrecision(3))) } }),
+      yAxis: values(chart.unit, { min: chart.y_min, max: chart.y_max, nameGap: 42 }),
+      series: chart.lines.map((line, i) => ({
+        name: line.name, type: "line", showSymbol: false, lineStyle: { width: 2, type: i ? "dashed" : "solid", color: palette[i] }, itemStyle: { color: palette[i] },
+        data: line.points,
+        markLine: i ? undefined : {
+          symbol: "none", silent: true, lineStyle: { color: css("--soft"), type: "dotted", width: 1.5 },
+          data: chart.marks.map((mark) => ({ xAxis: mark.x, label: { formatter: mark.name, color: css("--ink"), position: "end", rotate: 0 } })),
+        },
+      })),
+      tooltip: { trigger: "axis", valueFormatter: (v) => `${Number(v.toPrecision(4))} ${chart.unit}` },
+    }),
     timeline: (chart, width) => {
       const names = [...new Set(chart.rows.map((row) => row.label))];
       const end = Math.max(...chart.rows.map((row) => row.end));
