@@ -6,7 +6,7 @@ docs/reliability.md says in plain words what is modelled; docs/science.md 8 hold
 """
 
 from gigawatt.reliability._assess import ASSUMPTIONS, POLICIES, ReliabilityResult, assess, spares_needed
-from gigawatt.reliability._closed import CATEGORIES, goodput_columns
+from gigawatt.reliability._closed import CATEGORIES, closed_shares, goodput_columns
 from gigawatt.reliability._data_movement import DataMovement, Device, data_movement_limit, tensor_exchange_bytes
 from gigawatt.reliability._formulas import (
     availability_interval,
@@ -122,6 +122,7 @@ __all__ = [
     "best_batch_tokens",
     "bytes_per_s_for",
     "ceiling_tokens_per_s",
+    "closed_shares",
     "daly_interval",
     "data_movement_limit",
     "decoupled_diloco",

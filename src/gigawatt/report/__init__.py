@@ -5,6 +5,15 @@ from gigawatt.report._goodput import print_goodput
 from gigawatt.report._goodput_page import goodput_page, write_goodput_html
 from gigawatt.report._html import render_html, write_html
 from gigawatt.report._schema import plan_schema
+from gigawatt.report._study_page import (
+    Line,
+    StudySection,
+    StudyTable,
+    bars_chart,
+    lines_chart,
+    shares_chart,
+    study_page,
+)
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
 from gigawatt.report._trace import chrome_trace, write_trace
@@ -12,9 +21,14 @@ from gigawatt.report._train_page import train_page, write_train_html
 from gigawatt.report._training import print_comparison, print_mix, print_train, strategy_words
 
 __all__ = [
+    "Line",
+    "StudySection",
+    "StudyTable",
+    "bars_chart",
     "check_writable",
     "chrome_trace",
     "goodput_page",
+    "lines_chart",
     "make_folder",
     "plan_schema",
     "print_cases",
@@ -31,7 +45,9 @@ __all__ = [
     "print_train",
     "render_html",
     "rows_to_csv",
+    "shares_chart",
     "strategy_words",
+    "study_page",
     "train_page",
     "write_atomically",
     "write_goodput_html",

@@ -92,6 +92,52 @@
       })),
       tooltip: { trigger: "axis", valueFormatter: (v) => `${Number(v.toPrecision(4))} ${chart.unit}` },
     }),
+    // one line per row over a logarithmic axis; whiskers are [x, low, middle, high], bands name stretches of the axis
+    lines: (chart, width) => {
+      const short = (v) => v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e3 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(3));
+      const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0]));
+      const symbols = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow"];
+      const marks = { silent: true, label: { color: css("--soft"), fontSize: 11, position: "insideTop" }, data: chart.bands.map((band, i) => [{ name: band.text, xAxis: band.from, itemStyle: { color: i % 2 ? "transparent" : css("--panel") } }, { xAxis: band.to }]) };
+      const series = chart.rows.flatMap((row, i) => {
+        const color = palette[i % palette.length];
+        const line = {
+          name: row.label, type: "line", data: row.points, color, symbol: symbols[i % symbols.length], symbolSize: 7, showSymbol: row.points.length < 9, lineStyle: { width: row.dashed ? 1.5 : 2.5, type: row.dashed ? "dashed" : "solid" },
+          endLabel: { show: row.points.length > 0, formatter: () => row.label, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "break", distance: 6 }, labelLayout: { moveOverlap: "shiftY" },
+          markArea: i === 0 && chart.bands.length ? marks : undefined,
+        };
+        const dots = {
+          name: row.label, type: "custom", data: row.whiskers, color, clip: true,
+          renderItem: (params, api) => {
+            const [x, low] = api.coord([api.value(0), api.value(1)]), [, middle] = api.coord([api.value(0), api.value(2)]), [, high] = api.coord([api.value(0), api.value(3)]);
+            const stroke = { stroke: color, lineWidth: 2 };
+            return { type: "group", children: [
+              { type: "line", shape: { x1: x, y1: low, x2: x, y2: high }, style: stroke },
+              ...[low, high].map((y) => ({ type: "line", shape: { x1: x - 4, y1: y, x2: x + 4, y2: y }, style: stroke })),
+              { type: "circle", shape: { cx: x, cy: middle, r: 4 }, style: { fill: css("--paper"), stroke: color, lineWidth: 2 } },
+            ] };
+          },
+        };
+        return row.whiskers.length ? [line, dots] : [line];
+      });
+      return {
+        grid: { left: 64, right: Math.min(200, width * 0.28), top: 16, bottom: 48 },
+        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short }, splitLine: { show: false } },
+        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0 },
+        series,
+        tooltip: { formatter: (p) => `${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(3)} ${chart.unit}` },
+      };
+    },
+    // one bar per row, cut into the same parts
+    shares: (chart, width) => ({
+      grid: { left: room(width) + 12, right: 28, top: 70, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+      yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { min: 0, max: chart.end }),
+      series: chart.parts.map((part, i) => ({
+        name: part, type: "bar", stack: "all", barMaxWidth: 22, data: chart.rows.map((row) => row.values[i]),
+        itemStyle: { color: part === "idle" ? "transparent" : palette[i % palette.length], borderColor: part === "idle" ? css("--soft") : css("--paper"), borderWidth: 1, borderType: part === "idle" ? "dashed" : "solid" },
+        label: { show: true, formatter: (p) => p.value >= 0.055 * chart.end ? `${Math.round(p.value)}` : "", color: part === "idle" ? css("--ink") : "#fff", textBorderColor: part === "idle" ? "transparent" : "#333", textBorderWidth: part === "idle" ? 0 : 2 },
+      })),
+      tooltip: { formatter: (p) => `${p.name}, ${p.seriesName}: ${p.value.toPrecision(3)} ${chart.unit}` },
+    }),
     timeline: (chart, width) => {
       const names = [...new Set(chart.rows.map((row) => row.label))];
       const end = Math.max(...chart.rows.map((row) => row.end));
