@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from findings import ISLANDS, POLICY_WORDS
+from findings import ENOUGH, ISLANDS, POLICY_WORDS, RADIX
 
 from gigawatt import __version__
 from gigawatt.quantity import format_quantity
@@ -21,6 +21,8 @@ LIMIT_WORDS = {
     "start-up": "start-up after failures",
     "none": "none",
 }
+CRITICAL = "best, critical"  # rows that move an input, no lever
+TICKS = (1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7)
 LEVERS = ("policy", "spares", "islands", "network planes", "batch", "silent corruption")
 STEP_PARTS = {
     "matrix products": "computing",
@@ -37,7 +39,7 @@ STEP_PARTS = {
 }
 
 
-def html_of(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+def html_of(found: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     """Return the page and its conclusions."""
     sentences = conclusions(found)
     model = found["model"]
@@ -80,18 +82,23 @@ def change(gain: float) -> str:
 # the words ------------------------------------------------------------------------------------------------------------
 
 
-def conclusions(found: Mapping[str, Any]) -> list[str]:
-    """Return what the numbers say."""
-    sizes, fleet = found["sizes"], found["fleet"]
-    index = [fleet["accelerators"].index(n) for n in sizes]
+def conclusions(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the numbers say, as pairs of what they are about and a sentence."""
+    index = [found["fleet"]["accelerators"].index(n) for n in found["sizes"]]
+    first, second = _what_breaks(found, index)
+    levers, halves, doubt = _levers(found)
+    sites = _sites(found)
     return [
-        *_what_breaks(found, index),
-        _policies(found),
-        _batch(found),
-        _largest(fleet),
-        *_levers(found),
-        _planes(found),
-        *_sites(found),
+        ("What breaks first", first),
+        ("What breaks then", second),
+        ("Best recovery", _policies(found)),
+        ("The step", _batch(found)),
+        ("Largest useful fleet", _largest(found["fleet"])),
+        ("What moves the limit", levers),
+        ("One limit twice as good", halves),
+        ("Largest doubt", doubt),
+        ("Network planes", _planes(found)),
+        *(("Sites", sentence) for sentence in sites),
     ]
 
 
@@ -108,19 +115,19 @@ def _what_breaks(found: Mapping[str, Any], index: Sequence[int]) -> list[str]:
     limit, begins, _ = _stretches(fleet["binding_by_policy"]["restart"], fleet["accelerators"])[-1]
     shares = {n: goodput_of(found, "restart", n)["simulated"] for n in sizes}
     useless = [n for n in sizes if shares[n] < 0.5]
-    first = f"With restarts from a checkpoint, {LIMIT_WORDS[limit]} breaks first: it takes most from {big(begins)} accelerators on. Goodput is {', '.join(f'{pct(shares[n])} at {big(n)}' for n in sizes)}"
+    first = f"With restarts from a checkpoint it is {LIMIT_WORDS[limit]}, which takes most from {big(begins)} accelerators on. Goodput is {', '.join(f'{pct(shares[n])} at {big(n)}' for n in sizes)}"
     if useless:
         first += f": from {big(useless[0])} on most of the time is lost"
     taken = []
     for i, n in zip(index, sizes, strict=True):
         name = fleet["binding"][i]
         share = fleet["losses"][name][i] if name in fleet["losses"] else 0.0
-        taken.append(f"{LIMIT_WORDS[name]} at {big(n)} ({pct(share)})")
-    second = [name for name, _, _ in _stretches(fleet["binding"], fleet["accelerators"])]
-    change_at = _stretches(fleet["binding"], fleet["accelerators"])[-1][1]
+        taken.append(f"at {big(n)} {LIMIT_WORDS[name]}, {pct(share)}")
+    stretches = _stretches(fleet["binding"], fleet["accelerators"])
+    then = f"; {LIMIT_WORDS[stretches[-1][0]]} from {big(stretches[-1][1])} on" if len(stretches) > 1 else ""
     return [
         f"{first}.",
-        f"With hot spares, what takes most of the accelerators' time is {', '.join(taken)}; {LIMIT_WORDS[second[-1]]} from {big(change_at)} on.",
+        f"With hot spares most of the accelerators' time goes to: {'; '.join(taken)}{then}.",
     ]
 
 
@@ -133,22 +140,27 @@ def _policies(found: Mapping[str, Any]) -> str:
     words = []
     for n in found["sizes"]:
         best = max((row for row in found["goodput"] if row["accelerators"] == n), key=lambda row: row["simulated"])
-        words.append(f"{big(n)}: {POLICY_WORDS[best['policy']]}, {pct(best['simulated'])}")
+        words.append((POLICY_WORDS[best["policy"]], f"{pct(best['simulated'])} at {big(n)}"))
+    grouped = [(name, [text for _, text in group]) for name, group in groupby(words, key=lambda word: word[0])]
     top = found["sizes"][-1]
     row = goodput_of(found, "hot_spare", top)
     lost = {name: share for name, share in row["wall_time_shares"].items() if name != "useful"}
     worst = sorted(lost, key=lambda name: -lost[name])[:2]
-    return f"The best policy by goodput: {'; '.join(words)}. At {big(top)} something interrupts every {format_quantity(row['mean_time_between_interruptions_s'], 's')}; with hot spares the largest losses are {' and '.join(f'{name} ({pct(lost[name])})' for name in worst)}."
+    return f"By goodput alone: {'; '.join(f'{name}, {_and(texts)}' for name, texts in grouped)}. At {big(top)} something interrupts every {format_quantity(row['mean_time_between_interruptions_s'], 's')}; hot spares keep {pct(row['simulated'])} and lose most to {_and([f'{name} ({pct(lost[name])})' for name in worst])}."
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _batch(found: Mapping[str, Any]) -> str:
     top = found["sizes"][-1]
-    rows = {row["batch"]: row for row in found["steps"] if row["accelerators"] == top}
     words = [
-        f"{name}: {big(row['used'])} at work, {pct(row['tokens_wasted'])} of the tokens wasted, {big(row['useful_tokens_per_s'])} useful tokens per second"
-        for name, row in rows.items()
+        f"a batch {row['batch']} keeps {big(row['used'])} at work, wastes {pct(row['tokens_wasted'])} of the tokens and does {big(row['useful_tokens_per_s'])} useful tokens per second"
+        for row in found["steps"]
+        if row["accelerators"] == top
     ]
-    return f"The step of {big(top)} before failures, by batch ({'; '.join(words)})."
+    return f"With {big(top)} accelerators and no failures {'; '.join(words)}."
 
 
 def _largest(fleet: Mapping[str, Any]) -> str:
@@ -156,50 +168,48 @@ def _largest(fleet: Mapping[str, Any]) -> str:
         f"{POLICY_WORDS[name]} {big(row['best'])} ({big(row['low'])} to {big(row['high'])})"
         for name, row in sorted(fleet["largest_useful"].items(), key=lambda item: item[1]["best"])
     ]
-    return f"The largest useful fleet, beyond which 1 % more accelerators bring less than 0.1 % more useful tokens: {', '.join(words)}; the range is that of the critical batch alone."
+    return f"Beyond it 1 % more accelerators bring less than 0.1 % more useful tokens: {', '.join(words)}. The range is that of the critical batch alone."
 
 
-def _levers(found: Mapping[str, Any]) -> list[str]:
+def _levers(found: Mapping[str, Any]) -> tuple[str, str, str]:
     top, base = found["sizes"][-1], found["levers"][0]
+    moved = [row for row in found["levers"][1:] if not row["setting"].startswith(CRITICAL)]
+    ends = [row for row in found["levers"] if row["setting"].startswith(CRITICAL)]
     words = []
     for lever in LEVERS:
-        rows = [
-            row for row in found["levers"] if row["lever"] == lever and not row["setting"].startswith("best, critical")
-        ]
+        rows = [row for row in moved if row["lever"] == lever]
         best, worst = (pick(rows, key=lambda row: row["gain"][-1]) for pick in (max, min))
-        words.append(
-            f"{lever} {change(worst['gain'][-1])} ({worst['setting']}) to {change(best['gain'][-1])} ({best['setting']})"
+        up = (
+            f"{change(best['gain'][-1])} ({best['setting']})"
+            if best["gain"][-1] >= 0.005
+            else "nothing more than the base"
         )
-    ends = [row for row in found["levers"] if row["setting"].startswith("best, critical")]
-    most = max(found["levers"][1:], key=lambda row: row["gain"][-1] * (not row["setting"].startswith("best, critical")))
+        words.append(f"{lever}: {up}, at worst {change(worst['gain'][-1])} ({worst['setting']})")
+    most = max(moved, key=lambda row: row["gain"][-1])
     halves = found["fleet"]["if_twice_as_good"]
     order = sorted(halves, key=lambda name: -halves[name][-1])
-    return [
-        f"What moves the limit at {big(top)}, against {base['setting']}: {'; '.join(words)}. The most is {most['setting']}: the largest useful fleet goes from {big(base['largest_useful'])} to {big(most['largest_useful'])}.",
-        f"Making one limit twice as good brings at {big(top)}: {', '.join(f'{LIMIT_WORDS[name]} {change(halves[name][-1])}' for name in order)} (the batch by a critical batch twice as large).",
-        f"The largest doubt: the range of the critical batch alone moves the useful tokens at {big(top)} by {change(ends[0]['gain'][-1])} to {change(ends[1]['gain'][-1])}.",
-    ]
+    return (
+        f"In useful tokens per second at {big(top)}, against {base['setting']}: {'; '.join(words)}. With {most['setting']} the largest useful fleet goes from {big(base['largest_useful'])} to {big(most['largest_useful'])}.",
+        f"At {big(top)} that brings: {', '.join(f'{LIMIT_WORDS[name]} {change(halves[name][-1])}' for name in order)}; the batch by a critical batch twice as large.",
+        f"The range of the critical batch alone moves the useful tokens at {big(top)} by {_and([change(row['gain'][-1]) for row in ends])}.",
+    )
 
 
 def _planes(found: Mapping[str, Any]) -> str:
-    words = [
-        f"{row['planes']} plane{'s' if row['planes'] > 1 else ''} {big(row['hosts'])}"
-        for row in found["networks"]
-        if row["accelerators"] == found["sizes"][0]
-    ]
-    return f"Network planes decide whether a size exists at all rather than how fast it is: three tiers of 64 ports hold with {', '.join(words)} accelerators."
+    holds = {row["planes"]: row["hosts"] for row in found["networks"]}
+    gains = [row["gain"] for row in found["levers"] if row["lever"] == "network planes"]
+    exist = max((gain for row in gains for gain in row if gain > -1), default=0.0)
+    return f"They decide whether a size exists (three tiers of {RADIX}-port switches hold {', '.join(f'{big(hosts)} with {planes}' for planes, hosts in holds.items())}); where it does, more planes bring {change(exist)} at most."
 
 
 def _sites(found: Mapping[str, Any]) -> list[str]:
     sentences = []
     for layout, group in groupby(found["sites"], key=lambda row: row["layout"]):
-        rows = list(group)
         words = [
-            f"{row['policy']} {format_rate(row['needed_bits_per_s'])} to each neighbour, {pct(row['useful_share'][-1])} useful"
-            for row in rows
+            f"{row['policy']} {format_rate(row['needed_bits_per_s'])}, {pct(row['useful_share'][-1])}" for row in group
         ]
         sentences.append(
-            f"A million accelerators in {layout}: the exchange leaves 95 % of the time with {'; '.join(words)} on an ample link, failures and extra tokens included."
+            f"A million accelerators in {layout}: rate to each neighbour at which exchanges leave {100 * ENOUGH:.0f} % of the time, and what is useful in all on an ample link: {'; '.join(words)}."
         )
     return sentences
 
@@ -257,6 +267,7 @@ def goodput_section(found: Mapping[str, Any]) -> StudySection:
                 "Goodput against fleet size",
                 "Lines: closed form. Circles with whiskers: mean and P10 to P90 of the simulated runs. Assumed: failure rates of H100 carried over to GB200 with 1.6 times the memory failures; spares that suffice 99 % of the time; each policy saves as often as is best for it.",
                 lines,
+                ticks=sizes,
                 x_unit="accelerators",
                 unit="% of wall time",
                 columns=[
@@ -389,6 +400,7 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                 x_unit="accelerators",
                 unit="million useful tokens per second",
                 bands=bands,
+                ticks=TICKS,
                 columns=[
                     "accelerators",
                     *(POLICY_WORDS[name] for name in fleet["policies"]),
@@ -414,6 +426,7 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                     Line(label="best", points=points(fleet["policies"]["hot_spare"])),
                     Line(label="critical batch low", points=points(fleet["useful_low"]), dashed=True),
                 ],
+                ticks=TICKS,
                 x_unit="accelerators",
                 unit="million useful tokens per second",
                 columns=["accelerators", "low", "best", "high", "batch, tokens"],

@@ -79,20 +79,32 @@
       };
     },
     // one line per row over a logarithmic axis; whiskers are [x, low, middle, high], bands name stretches of the axis
-    lines: (chart, width) => {
+    lines: (chart, width, height) => {
       const short = (v) => v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e3 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(3));
       const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0]));
+      const ys = chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]);
+      const ten = 10 ** Math.floor(Math.log10(Math.max(...ys))), end = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= Math.max(...ys));
+      // labels at the ends of the lines keep a line of text between them
+      const pixel = (height - 64) / end, shift = new Map();
+      let above = -Infinity;
+      for (const row of chart.rows.filter((row) => row.points.length).sort((a, b) => b.points.at(-1)[1] - a.points.at(-1)[1])) {
+        const at = -row.points.at(-1)[1] * pixel, placed = Math.max(at, above + 15);
+        shift.set(row.label, placed - at);
+        above = placed;
+      }
+      const under = Math.max(0, above);
+      for (const [label, by] of shift) if (under) shift.set(label, by - under);
       const symbols = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow"];
       const marks = { silent: true, label: { color: css("--soft"), fontSize: 11, position: "insideTop" }, data: chart.bands.map((band, i) => [{ name: band.text, xAxis: band.from, itemStyle: { color: i % 2 ? "transparent" : css("--panel") } }, { xAxis: band.to }]) };
       const series = chart.rows.flatMap((row, i) => {
         const color = palette[i % palette.length];
         const line = {
           name: row.label, type: "line", data: row.points, color, symbol: symbols[i % symbols.length], symbolSize: 7, showSymbol: row.points.length < 9, lineStyle: { width: row.dashed ? 1.5 : 2.5, type: row.dashed ? "dashed" : "solid" },
-          endLabel: { show: row.points.length > 0, formatter: () => row.label, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "break", distance: 6 }, labelLayout: { moveOverlap: "shiftY" },
+          endLabel: { show: row.points.length > 0, formatter: () => row.label, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "truncate", distance: 8, offset: [0, shift.get(row.label) ?? 0] },
           markArea: i === 0 && chart.bands.length ? marks : undefined,
         };
         const dots = {
-          name: row.label, type: "custom", data: row.whiskers, color, clip: true,
+          name: row.label, type: "custom", data: row.whiskers, color, clip: false, z: 3,
           renderItem: (params, api) => {
             const [x, low] = api.coord([api.value(0), api.value(1)]), [, middle] = api.coord([api.value(0), api.value(2)]), [, high] = api.coord([api.value(0), api.value(3)]);
             const stroke = { stroke: color, lineWidth: 2 };
@@ -107,15 +119,15 @@
       });
       return {
         grid: { left: 64, right: Math.min(200, width * 0.28), top: 16, bottom: 48 },
-        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short }, splitLine: { show: false } },
-        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0 },
+        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisTick: { customValues: chart.ticks }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short, customValues: chart.ticks }, splitLine: { show: false } },
+        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0, max: end },
         series,
         tooltip: { formatter: (p) => `${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(3)} ${chart.unit}` },
       };
     },
     // one bar per row, cut into the same parts
     shares: (chart, width) => ({
-      grid: { left: room(width) + 12, right: 28, top: 70, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+      grid: { left: room(width) + 12, right: 28, top: width > 900 ? 40 : 100, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
       yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { min: 0, max: chart.end }),
       series: chart.parts.map((part, i) => ({
         name: part, type: "bar", stack: "all", barMaxWidth: 22, data: chart.rows.map((row) => row.values[i]),
@@ -158,7 +170,7 @@
       if (!box) continue;
       drawn.get(chart.id)?.dispose();
       const instance = echarts.init(box, null, { renderer: "svg" });
-      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth) });
+      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth, box.clientHeight) });
       drawn.set(chart.id, instance);
     }
   };
