@@ -84,23 +84,19 @@
       const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0]));
       const ys = chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]);
       const ten = 10 ** Math.floor(Math.log10(Math.max(...ys))), end = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= Math.max(...ys));
-      // labels at the ends of the lines keep a line of text between them
-      const pixel = (height - 64) / end, shift = new Map();
-      let above = -Infinity;
-      for (const row of chart.rows.filter((row) => row.points.length).sort((a, b) => b.points.at(-1)[1] - a.points.at(-1)[1])) {
-        const at = -row.points.at(-1)[1] * pixel, placed = Math.max(at, above + 15);
-        shift.set(row.label, placed - at);
-        above = placed;
-      }
-      const under = Math.max(0, above);
-      for (const [label, by] of shift) if (under) shift.set(label, by - under);
+      // labels at the ends of the lines keep a line of text between them: downwards first, then up again from the axis
+      const pixel = (height - 64) / end, ends = chart.rows.filter((row) => row.points.length).map((row) => ({ label: row.label, at: -row.points.at(-1)[1] * pixel })).sort((a, b) => a.at - b.at);
+      ends.forEach((item, i) => { item.placed = i ? Math.max(item.at, ends[i - 1].placed + 15) : item.at; });
+      let floor = 0;
+      for (const item of ends.toReversed()) { item.placed = Math.min(item.placed, floor); floor = item.placed - 15; }
+      const shift = new Map(ends.map((item) => [item.label, item.placed - item.at]));
       const symbols = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow"];
       const marks = { silent: true, label: { color: css("--soft"), fontSize: 11, position: "insideTop" }, data: chart.bands.map((band, i) => [{ name: band.text, xAxis: band.from, itemStyle: { color: i % 2 ? "transparent" : css("--panel") } }, { xAxis: band.to }]) };
       const series = chart.rows.flatMap((row, i) => {
         const color = palette[i % palette.length];
         const line = {
           name: row.label, type: "line", data: row.points, color, symbol: symbols[i % symbols.length], symbolSize: 7, showSymbol: row.points.length < 9, lineStyle: { width: row.dashed ? 1.5 : 2.5, type: row.dashed ? "dashed" : "solid" },
-          endLabel: { show: row.points.length > 0, formatter: () => row.label, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "truncate", distance: 8, offset: [0, shift.get(row.label) ?? 0] },
+          endLabel: { show: row.points.length > 0, formatter: () => `{mark|${row.dashed ? "┅" : "━"}} ${row.label}`, rich: { mark: { color, fontWeight: "bold" } }, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "truncate", distance: 8, offset: [0, shift.get(row.label) ?? 0] },
           markArea: i === 0 && chart.bands.length ? marks : undefined,
         };
         const dots = {
