@@ -513,7 +513,8 @@ def lever_section(found: Mapping[str, Any]) -> StudySection:
         charts=charts,
         tables=[
             StudyTable(
-                title="All levers",
+                title="All levers in one table",
+                folded=True,
                 columns=["lever", "setting", *(f"at {short(n)}" for n in sizes), "largest useful fleet"],
                 rows=[
                     [
@@ -602,41 +603,52 @@ def caveat_section(found: Mapping[str, Any]) -> StudySection:
         abs(row["simulated"] / row["closed_form"] - 1.0) for row in found["goodput"] if row["closed_form"] >= 0.1
     )
     estimates = sum(row["grade"] == "estimate" for row in rows)
-    warnings = sorted({note for row in found["goodput"] for note in row["warnings"]} - _told(found))
     return StudySection(
         title="6. Caveats",
         texts=[
             f"{estimates} of the {len(rows)} inputs below are estimates. The model is a question, not a claim about any announced one; no failure rates of GB200 are published.",
-            "Failures are as those of a fleet in its first year; spares do not fail while they wait; racks of 72 share a cooling loop but a failed tray stops one node of 4 alone. Islands are charged for extra tokens, not for a batch of their own; their exchange is taken as hidden. Small losses of quality from large batches are the law of the critical batch and nothing else.",
+            "Failures are those of a fleet that is 180 days old in the middle of the run; spares do not fail while they wait; racks of 72 share a cooling loop but a failed tray stops one node of 4 alone. Islands are charged for extra tokens, not for a batch of their own; their exchange is taken as hidden. Small losses of quality from large batches are the law of the critical batch and nothing else.",
             f"The curve of section 3 takes goodput from the closed form. Where it leaves a tenth of the time or more, the simulation differs from it by up to {pct(apart)} of its value; the notes below say where and why.",
         ],
         tables=[
             StudyTable(
                 title="Inputs, estimates first",
-                columns=["input", "best", "range", "grade", "source"],
+                columns=["input", "best", "range", "unit", "grade", "source"],
                 rows=[
                     [
-                        row["name"],
+                        row["name"].replace("_", " "),
                         number(row["best"], row["unit"]),
                         f"{number(row['low'], row['unit'])} – {number(row['high'], row['unit'])}",
+                        unit_words(row["unit"]),
                         str(row["grade"]),
                         row["source"],
                     ]
                     for row in rows
                 ],
             ),
-            StudyTable(title="Notes of the goodput runs", columns=["note"], rows=[[note] for note in warnings]),
+            StudyTable(
+                title="Where closed form and simulation differ, and what the runs warn of",
+                columns=["policy", "accelerators", "note"],
+                rows=[
+                    [POLICY_WORDS[row["policy"]], f"{row['accelerators']:,}", note]
+                    for row in found["goodput"]
+                    for note in row["warnings"]
+                ],
+                folded=True,
+            ),
         ],
     )
 
 
-def _told(found: Mapping[str, Any]) -> set[str]:
-    """Return notes that differ in nothing but a count from run to run."""
-    return {note for row in found["goodput"] for note in row["warnings"] if "silent corruptions per run" in note}
-
-
 def number(value: float, unit: str) -> str:
-    """Return an input with its unit."""
+    """Return an input in the unit of `unit_words`."""
     if unit == "1/s":
-        return f"{value * 86_400e3:.3g} per 1,000 days"
-    return format_quantity(value, unit) if unit else f"{value:.3g}"
+        return f"{value * 86_400e3:.3g}"
+    if unit == "s":
+        return format_quantity(value, unit)
+    return big(value) if value >= 1e3 else f"{value:.3g}"
+
+
+def unit_words(unit: str) -> str:
+    """Return the unit of an input as the table has it."""
+    return {"1/s": "per 1,000 days", "s": ""}.get(unit, unit)

@@ -23,12 +23,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyTable:
-    """A table that stands by itself."""
+    """A table that stands by itself; `folded` opens on a click."""
 
     title: str
     columns: Sequence[str]
     rows: Table
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

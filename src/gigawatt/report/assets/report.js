@@ -25,7 +25,7 @@
 
   const draw = {
     bars: (chart, width) => ({
-      grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
+      grid: grid(width, Math.max(70, 7.5 * Math.max(...chart.rows.map((row) => row.text.length)))), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
       series: [{
         type: "bar", data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: palette[i % palette.length] } })), barMaxWidth: 18,
         label: { show: true, position: "right", color: css("--ink"), formatter: (p) => chart.rows[p.dataIndex].text },
