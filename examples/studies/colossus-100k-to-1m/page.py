@@ -643,7 +643,7 @@ def caveat_section(found: Mapping[str, Any]) -> StudySection:
 def number(value: float, unit: str) -> str:
     """Return an input in the unit of `unit_words`."""
     if unit == "1/s":
-        return f"{value * 86_400e3:.3g}"
+        value *= 86_400e3
     if unit == "s":
         return format_quantity(value, unit)
     return big(value) if value >= 1e3 else f"{value:.3g}"
