@@ -464,7 +464,7 @@ def lever_rows(study: Study) -> list[dict[str, Any]]:
     moves += [
         (
             "islands",
-            f"{count} islands that swap hot spares, {100 * extra:.1f} % more tokens",
+            f"{count} islands, {100 * extra:.1f} % more tokens",
             study.curve("islands", islands=count, swapping=True, tokens_more=extra),
         )
         for count, extra in islands.items()
@@ -481,7 +481,7 @@ def lever_rows(study: Study) -> list[dict[str, Any]]:
     ]
     for end in ("low", "high"):
         value = getattr(critical, end)
-        words = f"best, critical batch at its {end} end ({value / 1e6:,.0f}M)"
+        words = f"critical batch {value / 1e6:,.0f}M ({end} end)"
         moves.append(("batch", words, study.curve(critical=critical.at(value))))
     rows = []
     for lever, setting, curve in moves:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from findings import ISLANDS, POLICY_WORDS
+from findings import ENOUGH, INNER_STEPS, ISLANDS, POLICY_WORDS, RADIX
 
 from gigawatt import __version__
 from gigawatt.quantity import format_quantity
@@ -21,6 +21,9 @@ LIMIT_WORDS = {
     "start-up": "start-up after failures",
     "none": "none",
 }
+CRITICAL = "critical batch"  # rows that move an input, no lever
+TICKS = (1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6)
+DRAWN = 2.9e6  # largest fleet of the charts; the tables go on
 LEVERS = ("policy", "spares", "islands", "network planes", "batch", "silent corruption")
 STEP_PARTS = {
     "matrix products": "computing",
@@ -37,7 +40,7 @@ STEP_PARTS = {
 }
 
 
-def html_of(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+def html_of(found: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     """Return the page and its conclusions."""
     sentences = conclusions(found)
     model = found["model"]
@@ -80,18 +83,23 @@ def change(gain: float) -> str:
 # the words ------------------------------------------------------------------------------------------------------------
 
 
-def conclusions(found: Mapping[str, Any]) -> list[str]:
-    """Return what the numbers say."""
-    sizes, fleet = found["sizes"], found["fleet"]
-    index = [fleet["accelerators"].index(n) for n in sizes]
+def conclusions(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the numbers say, as pairs of what they are about and a sentence."""
+    index = [found["fleet"]["accelerators"].index(n) for n in found["sizes"]]
+    first, second = _what_breaks(found, index)
+    levers, halves, doubt = _levers(found)
+    sites = _sites(found)
     return [
-        *_what_breaks(found, index),
-        _policies(found),
-        _batch(found),
-        _largest(fleet),
-        *_levers(found),
-        _planes(found),
-        *_sites(found),
+        ("What breaks first", first),
+        ("What breaks then", second),
+        ("Best recovery", _policies(found)),
+        ("The step", _batch(found)),
+        ("Largest useful fleet", _largest(found["fleet"])),
+        ("What moves the limit", levers),
+        ("One limit twice as good", halves),
+        ("Largest doubt", doubt),
+        ("Network planes", _planes(found)),
+        *(("Sites", sentence) for sentence in sites),
     ]
 
 
@@ -108,19 +116,19 @@ def _what_breaks(found: Mapping[str, Any], index: Sequence[int]) -> list[str]:
     limit, begins, _ = _stretches(fleet["binding_by_policy"]["restart"], fleet["accelerators"])[-1]
     shares = {n: goodput_of(found, "restart", n)["simulated"] for n in sizes}
     useless = [n for n in sizes if shares[n] < 0.5]
-    first = f"With restarts from a checkpoint, {LIMIT_WORDS[limit]} breaks first: it takes most from {big(begins)} accelerators on. Goodput is {', '.join(f'{pct(shares[n])} at {big(n)}' for n in sizes)}"
+    first = f"With restarts from a checkpoint it is {LIMIT_WORDS[limit]}, which takes most from {big(begins)} accelerators on. Goodput is {', '.join(f'{pct(shares[n])} at {big(n)}' for n in sizes)}"
     if useless:
         first += f": from {big(useless[0])} on most of the time is lost"
     taken = []
     for i, n in zip(index, sizes, strict=True):
         name = fleet["binding"][i]
         share = fleet["losses"][name][i] if name in fleet["losses"] else 0.0
-        taken.append(f"{LIMIT_WORDS[name]} at {big(n)} ({pct(share)})")
-    second = [name for name, _, _ in _stretches(fleet["binding"], fleet["accelerators"])]
-    change_at = _stretches(fleet["binding"], fleet["accelerators"])[-1][1]
+        taken.append(f"at {big(n)} {LIMIT_WORDS[name]}, {pct(share)}")
+    stretches = _stretches(fleet["binding"], fleet["accelerators"])
+    then = f"; {LIMIT_WORDS[stretches[-1][0]]} from {big(stretches[-1][1])} on" if len(stretches) > 1 else ""
     return [
         f"{first}.",
-        f"With hot spares, what takes most of the accelerators' time is {', '.join(taken)}; {LIMIT_WORDS[second[-1]]} from {big(change_at)} on.",
+        f"With hot spares most of the accelerators' time goes to: {'; '.join(taken)}{then}.",
     ]
 
 
@@ -133,22 +141,27 @@ def _policies(found: Mapping[str, Any]) -> str:
     words = []
     for n in found["sizes"]:
         best = max((row for row in found["goodput"] if row["accelerators"] == n), key=lambda row: row["simulated"])
-        words.append(f"{big(n)}: {POLICY_WORDS[best['policy']]}, {pct(best['simulated'])}")
+        words.append((POLICY_WORDS[best["policy"]], f"{pct(best['simulated'])} at {big(n)}"))
+    grouped = [(name, [text for _, text in group]) for name, group in groupby(words, key=lambda word: word[0])]
     top = found["sizes"][-1]
     row = goodput_of(found, "hot_spare", top)
     lost = {name: share for name, share in row["wall_time_shares"].items() if name != "useful"}
     worst = sorted(lost, key=lambda name: -lost[name])[:2]
-    return f"The best policy by goodput: {'; '.join(words)}. At {big(top)} something interrupts every {format_quantity(row['mean_time_between_interruptions_s'], 's')}; with hot spares the largest losses are {' and '.join(f'{name} ({pct(lost[name])})' for name in worst)}."
+    return f"By goodput alone: {'; '.join(f'{name}, {_and(texts)}' for name, texts in grouped)}. At {big(top)} something interrupts every {format_quantity(row['mean_time_between_interruptions_s'], 's')}; hot spares keep {pct(row['simulated'])} and lose most to {_and([f'{name} ({pct(lost[name])})' for name in worst])}."
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _batch(found: Mapping[str, Any]) -> str:
     top = found["sizes"][-1]
-    rows = {row["batch"]: row for row in found["steps"] if row["accelerators"] == top}
     words = [
-        f"{name}: {big(row['used'])} at work, {pct(row['tokens_wasted'])} of the tokens wasted, {big(row['useful_tokens_per_s'])} useful tokens per second"
-        for name, row in rows.items()
+        f"a batch {row['batch']} keeps {big(row['used'])} at work, wastes {pct(row['tokens_wasted'])} of the tokens and does {big(row['useful_tokens_per_s'])} useful tokens per second"
+        for row in found["steps"]
+        if row["accelerators"] == top
     ]
-    return f"The step of {big(top)} before failures, by batch ({'; '.join(words)})."
+    return f"With {big(top)} accelerators and no failures {'; '.join(words)}."
 
 
 def _largest(fleet: Mapping[str, Any]) -> str:
@@ -156,50 +169,45 @@ def _largest(fleet: Mapping[str, Any]) -> str:
         f"{POLICY_WORDS[name]} {big(row['best'])} ({big(row['low'])} to {big(row['high'])})"
         for name, row in sorted(fleet["largest_useful"].items(), key=lambda item: item[1]["best"])
     ]
-    return f"The largest useful fleet, beyond which 1 % more accelerators bring less than 0.1 % more useful tokens: {', '.join(words)}; the range is that of the critical batch alone."
+    return f"Beyond it 1 % more accelerators bring less than 0.1 % more useful tokens: {', '.join(words)}. The range is that of the critical batch alone."
 
 
-def _levers(found: Mapping[str, Any]) -> list[str]:
+def _levers(found: Mapping[str, Any]) -> tuple[str, str, str]:
     top, base = found["sizes"][-1], found["levers"][0]
+    moved = [row for row in found["levers"][1:] if not row["setting"].startswith(CRITICAL)]
+    ends = [row for row in found["levers"] if row["setting"].startswith(CRITICAL)]
     words = []
     for lever in LEVERS:
-        rows = [
-            row for row in found["levers"] if row["lever"] == lever and not row["setting"].startswith("best, critical")
-        ]
+        rows = [row for row in moved if row["lever"] == lever]
         best, worst = (pick(rows, key=lambda row: row["gain"][-1]) for pick in (max, min))
         words.append(
             f"{lever} {change(worst['gain'][-1])} ({worst['setting']}) to {change(best['gain'][-1])} ({best['setting']})"
         )
-    ends = [row for row in found["levers"] if row["setting"].startswith("best, critical")]
-    most = max(found["levers"][1:], key=lambda row: row["gain"][-1] * (not row["setting"].startswith("best, critical")))
+    most = max(moved, key=lambda row: row["gain"][-1])
     halves = found["fleet"]["if_twice_as_good"]
     order = sorted(halves, key=lambda name: -halves[name][-1])
-    return [
-        f"What moves the limit at {big(top)}, against {base['setting']}: {'; '.join(words)}. The most is {most['setting']}: the largest useful fleet goes from {big(base['largest_useful'])} to {big(most['largest_useful'])}.",
-        f"Making one limit twice as good brings at {big(top)}: {', '.join(f'{LIMIT_WORDS[name]} {change(halves[name][-1])}' for name in order)} (the batch by a critical batch twice as large).",
-        f"The largest doubt: the range of the critical batch alone moves the useful tokens at {big(top)} by {change(ends[0]['gain'][-1])} to {change(ends[1]['gain'][-1])}.",
-    ]
+    return (
+        f"In useful tokens per second at {big(top)}, against {base['setting']}: {'; '.join(words)}. With {most['setting']} the largest useful fleet goes from {big(base['largest_useful'])} to {big(most['largest_useful'])}.",
+        f"At {big(top)} that brings: {', '.join(f'{LIMIT_WORDS[name]} {change(halves[name][-1])}' for name in order)}; the batch by a critical batch twice as large.",
+        f"The range of the critical batch alone moves the useful tokens at {big(top)} by {_and([change(row['gain'][-1]) for row in ends])}.",
+    )
 
 
 def _planes(found: Mapping[str, Any]) -> str:
-    words = [
-        f"{row['planes']} plane{'s' if row['planes'] > 1 else ''} {big(row['hosts'])}"
-        for row in found["networks"]
-        if row["accelerators"] == found["sizes"][0]
-    ]
-    return f"Network planes decide whether a size exists at all rather than how fast it is: three tiers of 64 ports hold with {', '.join(words)} accelerators."
+    holds = {row["planes"]: row["hosts"] for row in found["networks"]}
+    gains = [row["gain"] for row in found["levers"] if row["lever"] == "network planes"]
+    exist = max((gain for row in gains for gain in row if gain > -1), default=0.0)
+    return f"They decide whether a size exists (three tiers of {RADIX}-port switches hold {', '.join(f'{big(hosts)} with {planes}' for planes, hosts in holds.items())}); where it does, more planes bring {change(exist)} at most."
 
 
 def _sites(found: Mapping[str, Any]) -> list[str]:
     sentences = []
     for layout, group in groupby(found["sites"], key=lambda row: row["layout"]):
-        rows = list(group)
         words = [
-            f"{row['policy']} {format_rate(row['needed_bits_per_s'])} to each neighbour, {pct(row['useful_share'][-1])} useful"
-            for row in rows
+            f"{row['policy']} {format_rate(row['needed_bits_per_s'])}, {pct(row['useful_share'][-1])}" for row in group
         ]
         sentences.append(
-            f"A million accelerators in {layout}: the exchange leaves 95 % of the time with {'; '.join(words)} on an ample link, failures and extra tokens included."
+            f"A million accelerators in {layout}: rate to each neighbour at which exchanges leave {100 * ENOUGH:.0f} % of the time, and what is useful in all on an ample link: {'; '.join(words)}."
         )
     return sentences
 
@@ -257,6 +265,7 @@ def goodput_section(found: Mapping[str, Any]) -> StudySection:
                 "Goodput against fleet size",
                 "Lines: closed form. Circles with whiskers: mean and P10 to P90 of the simulated runs. Assumed: failure rates of H100 carried over to GB200 with 1.6 times the memory failures; spares that suffice 99 % of the time; each policy saves as often as is best for it.",
                 lines,
+                ticks=sizes,
                 x_unit="accelerators",
                 unit="% of wall time",
                 columns=[
@@ -355,13 +364,13 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
     sizes = fleet["accelerators"]
 
     def points(values: Sequence[float]) -> list[tuple[float, float]]:
-        return [(n, value / 1e6) for n, value in zip(sizes, values, strict=True)]
+        return [(n, value / 1e6) for n, value in zip(sizes, values, strict=True) if n <= DRAWN]
 
     bands = []
     stretches = _stretches(fleet["binding"], sizes)
     for i, (name, first, last) in enumerate(stretches):
         end = stretches[i + 1][1] if i + 1 < len(stretches) else last
-        bands.append((first, end, f"{LIMIT_WORDS[name]} binds"))
+        bands.append((first, min(end, max(n for n in sizes if n <= DRAWN)), f"{LIMIT_WORDS[name]}"))
     shown = [i for i, n in enumerate(sizes) if n in found["sizes"] or i % 6 == 0]
     policies = [
         Line(label=POLICY_WORDS[name], points=points(values), dashed=name != "hot_spare")
@@ -389,6 +398,7 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                 x_unit="accelerators",
                 unit="million useful tokens per second",
                 bands=bands,
+                ticks=TICKS,
                 columns=[
                     "accelerators",
                     *(POLICY_WORDS[name] for name in fleet["policies"]),
@@ -414,6 +424,7 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                     Line(label="best", points=points(fleet["policies"]["hot_spare"])),
                     Line(label="critical batch low", points=points(fleet["useful_low"]), dashed=True),
                 ],
+                ticks=TICKS,
                 x_unit="accelerators",
                 unit="million useful tokens per second",
                 columns=["accelerators", "low", "best", "high", "batch, tokens"],
@@ -496,11 +507,14 @@ def lever_section(found: Mapping[str, Any]) -> StudySection:
     networks = found["networks"]
     return StudySection(
         title="4. What moves the limit",
-        texts=[f"Each lever is moved alone from {base['setting']}; the gain is in useful tokens per second."],
+        texts=[
+            f"Each lever is moved alone from {base['setting']}; the gain is in useful tokens per second. Islands recover by hot spares each and exchange every {INNER_STEPS} steps; the ends of the critical batch are no lever but the doubt about an input."
+        ],
         charts=charts,
         tables=[
             StudyTable(
-                title="All levers",
+                title="All levers in one table",
+                folded=True,
                 columns=["lever", "setting", *(f"at {short(n)}" for n in sizes), "largest useful fleet"],
                 rows=[
                     [
@@ -589,41 +603,52 @@ def caveat_section(found: Mapping[str, Any]) -> StudySection:
         abs(row["simulated"] / row["closed_form"] - 1.0) for row in found["goodput"] if row["closed_form"] >= 0.1
     )
     estimates = sum(row["grade"] == "estimate" for row in rows)
-    warnings = sorted({note for row in found["goodput"] for note in row["warnings"]} - _told(found))
     return StudySection(
         title="6. Caveats",
         texts=[
             f"{estimates} of the {len(rows)} inputs below are estimates. The model is a question, not a claim about any announced one; no failure rates of GB200 are published.",
-            "Failures are as those of a fleet in its first year; spares do not fail while they wait; racks of 72 share a cooling loop but a failed tray stops one node of 4 alone. Islands are charged for extra tokens, not for a batch of their own; their exchange is taken as hidden. Small losses of quality from large batches are the law of the critical batch and nothing else.",
+            "Failures are those of a fleet that is 180 days old in the middle of the run; spares do not fail while they wait; racks of 72 share a cooling loop but a failed tray stops one node of 4 alone. Islands are charged for extra tokens, not for a batch of their own; their exchange is taken as hidden. Small losses of quality from large batches are the law of the critical batch and nothing else.",
             f"The curve of section 3 takes goodput from the closed form. Where it leaves a tenth of the time or more, the simulation differs from it by up to {pct(apart)} of its value; the notes below say where and why.",
         ],
         tables=[
             StudyTable(
                 title="Inputs, estimates first",
-                columns=["input", "best", "range", "grade", "source"],
+                columns=["input", "best", "range", "unit", "grade", "source"],
                 rows=[
                     [
-                        row["name"],
+                        row["name"].replace("_", " "),
                         number(row["best"], row["unit"]),
                         f"{number(row['low'], row['unit'])} – {number(row['high'], row['unit'])}",
+                        unit_words(row["unit"]),
                         str(row["grade"]),
                         row["source"],
                     ]
                     for row in rows
                 ],
             ),
-            StudyTable(title="Notes of the goodput runs", columns=["note"], rows=[[note] for note in warnings]),
+            StudyTable(
+                title="Where closed form and simulation differ, and what the runs warn of",
+                columns=["policy", "accelerators", "note"],
+                rows=[
+                    [POLICY_WORDS[row["policy"]], f"{row['accelerators']:,}", note]
+                    for row in found["goodput"]
+                    for note in row["warnings"]
+                ],
+                folded=True,
+            ),
         ],
     )
 
 
-def _told(found: Mapping[str, Any]) -> set[str]:
-    """Return notes that differ in nothing but a count from run to run."""
-    return {note for row in found["goodput"] for note in row["warnings"] if "silent corruptions per run" in note}
-
-
 def number(value: float, unit: str) -> str:
-    """Return an input with its unit."""
+    """Return an input in the unit of `unit_words`."""
     if unit == "1/s":
-        return f"{value * 86_400e3:.3g} per 1,000 days"
-    return format_quantity(value, unit) if unit else f"{value:.3g}"
+        value *= 86_400e3
+    if unit == "s":
+        return format_quantity(value, unit)
+    return big(value) if value >= 1e3 else f"{value:.3g}"
+
+
+def unit_words(unit: str) -> str:
+    """Return the unit of an input as the table has it."""
+    return {"1/s": "per 1,000 days", "s": ""}.get(unit, unit)

@@ -35,12 +35,13 @@ def main() -> None:
         check_writable(path)
     begun = time.perf_counter()
     found = findings(Study(replicates=asked.replicates, seed=asked.seed))
-    page, found["conclusions"] = html_of(found)
+    page, conclusions = html_of(found)
+    found["conclusions"] = [{"about": about, "says": sentence} for about, sentence in conclusions]
     write_atomically(twin, json.dumps(found, indent=1, allow_nan=False) + "\n")
     write_atomically(html, page)
     print(f"{html} and {twin.name} written in {time.perf_counter() - begun:.0f} s")
-    for sentence in found["conclusions"]:
-        print(f"- {sentence}")
+    for about, sentence in conclusions:
+        print(f"- {about}: {sentence}")
 
 
 if __name__ == "__main__":

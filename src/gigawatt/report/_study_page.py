@@ -23,12 +23,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyTable:
-    """A table that stands by itself."""
+    """A table that stands by itself; `folded` opens on a click."""
 
     title: str
     columns: Sequence[str]
     rows: Table
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +53,16 @@ def lines_chart(
     columns: Sequence[str],
     table: Table,
     bands: Sequence[tuple[float, float, str]] = (),
+    ticks: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Return a chart of lines over a logarithmic axis, each labelled at its end. `bands` name stretches of the axis:
-    (from, to, text).
+    (from, to, text); `ticks` are the values that the axis shows, None for the powers of ten.
     """
     rows = [asdict(line) for line in lines]
     named = [{"from": start, "to": end, "text": text} for start, end, text in bands]
     label = f"{title}: {', '.join(line.label for line in lines)}, in {unit} over {x_unit}"
     chart = _chart(name, "lines", title, caption, unit, rows, label, columns, table)
-    return {**chart, "x_unit": x_unit, "bands": named}
+    return {**chart, "x_unit": x_unit, "bands": named, "ticks": ticks}
 
 
 def shares_chart(
@@ -126,9 +128,15 @@ def _chart(
 
 
 def study_page(
-    *, title: str, lead: str, facts: str, conclusions: Sequence[str], sections: Sequence[StudySection], version: str
+    *,
+    title: str,
+    lead: str,
+    facts: str,
+    conclusions: Sequence[tuple[str, str]],
+    sections: Sequence[StudySection],
+    version: str,
 ) -> str:
-    """Return the page of a study, self-contained like every report."""
+    """Return the page of a study, self-contained like every report. `conclusions` are pairs of what and the sentence."""
     return page(
         "study.html",
         {

@@ -25,7 +25,7 @@
 
   const draw = {
     bars: (chart, width) => ({
-      grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
+      grid: grid(width, Math.max(70, 7.5 * Math.max(...chart.rows.map((row) => row.text.length)))), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
       series: [{
         type: "bar", data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: palette[i % palette.length] } })), barMaxWidth: 18,
         label: { show: true, position: "right", color: css("--ink"), formatter: (p) => chart.rows[p.dataIndex].text },
@@ -93,20 +93,28 @@
       tooltip: { trigger: "axis", valueFormatter: (v) => `${Number(v.toPrecision(4))} ${chart.unit}` },
     }),
     // one line per row over a logarithmic axis; whiskers are [x, low, middle, high], bands name stretches of the axis
-    lines: (chart, width) => {
+    lines: (chart, width, height) => {
       const short = (v) => v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e3 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(3));
       const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0]));
+      const ys = chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]);
+      const ten = 10 ** Math.floor(Math.log10(Math.max(...ys))), end = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= Math.max(...ys));
+      // labels at the ends of the lines keep a line of text between them: downwards first, then up again from the axis
+      const pixel = (height - 64) / end, ends = chart.rows.filter((row) => row.points.length).map((row) => ({ label: row.label, at: -row.points.at(-1)[1] * pixel })).sort((a, b) => a.at - b.at);
+      ends.forEach((item, i) => { item.placed = i ? Math.max(item.at, ends[i - 1].placed + 15) : item.at; });
+      let floor = 0;
+      for (const item of ends.toReversed()) { item.placed = Math.min(item.placed, floor); floor = item.placed - 15; }
+      const shift = new Map(ends.map((item) => [item.label, item.placed - item.at]));
       const symbols = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow"];
       const marks = { silent: true, label: { color: css("--soft"), fontSize: 11, position: "insideTop" }, data: chart.bands.map((band, i) => [{ name: band.text, xAxis: band.from, itemStyle: { color: i % 2 ? "transparent" : css("--panel") } }, { xAxis: band.to }]) };
       const series = chart.rows.flatMap((row, i) => {
         const color = palette[i % palette.length];
         const line = {
           name: row.label, type: "line", data: row.points, color, symbol: symbols[i % symbols.length], symbolSize: 7, showSymbol: row.points.length < 9, lineStyle: { width: row.dashed ? 1.5 : 2.5, type: row.dashed ? "dashed" : "solid" },
-          endLabel: { show: row.points.length > 0, formatter: () => row.label, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "break", distance: 6 }, labelLayout: { moveOverlap: "shiftY" },
+          endLabel: { show: row.points.length > 0, formatter: () => `{mark|${row.dashed ? "┅" : "━"}} ${row.label}`, rich: { mark: { color, fontWeight: "bold" } }, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "truncate", distance: 8, offset: [0, shift.get(row.label) ?? 0] },
           markArea: i === 0 && chart.bands.length ? marks : undefined,
         };
         const dots = {
-          name: row.label, type: "custom", data: row.whiskers, color, clip: true,
+          name: row.label, type: "custom", data: row.whiskers, color, clip: false, z: 3,
           renderItem: (params, api) => {
             const [x, low] = api.coord([api.value(0), api.value(1)]), [, middle] = api.coord([api.value(0), api.value(2)]), [, high] = api.coord([api.value(0), api.value(3)]);
             const stroke = { stroke: color, lineWidth: 2 };
@@ -121,15 +129,15 @@
       });
       return {
         grid: { left: 64, right: Math.min(200, width * 0.28), top: 16, bottom: 48 },
-        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short }, splitLine: { show: false } },
-        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0 },
+        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisTick: { customValues: chart.ticks }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short, customValues: chart.ticks }, splitLine: { show: false } },
+        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0, max: end },
         series,
         tooltip: { formatter: (p) => `${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(3)} ${chart.unit}` },
       };
     },
     // one bar per row, cut into the same parts
     shares: (chart, width) => ({
-      grid: { left: room(width) + 12, right: 28, top: 70, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
+      grid: { left: room(width) + 12, right: 28, top: width > 900 ? 40 : 100, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
       yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { min: 0, max: chart.end }),
       series: chart.parts.map((part, i) => ({
         name: part, type: "bar", stack: "all", barMaxWidth: 22, data: chart.rows.map((row) => row.values[i]),
@@ -172,7 +180,7 @@
       if (!box) continue;
       drawn.get(chart.id)?.dispose();
       const instance = echarts.init(box, null, { renderer: "svg" });
-      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth) });
+      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth, box.clientHeight) });
       drawn.set(chart.id, instance);
     }
   };
