@@ -86,7 +86,7 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
     except yaml.YAMLError as error:
         raise InputError(Problem(message=f"this is not valid YAML ({error})", location=name)) from None
     except RecursionError:
-        raise InputError(Problem(message="nested too deeply for a document", location=name)) from None
+        raise _too_deep(name) from None
     if node is None:
         raise InputError(
             Problem(message="the file is empty", location=name, allowed="a mapping such as 'name: my plan'")
@@ -98,10 +98,19 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
             )
         )
     reader = _Reader(name)
-    data = reader.value(node, "")
+    try:
+        data = reader.value(node, "")
+    except RecursionError:
+        raise _too_deep(name) from None
     if reader.problems:
         raise InputError(reader.problems)
     return Document(name=name, folder=folder, data=data, places=reader.places)
+
+
+def _too_deep(name: str) -> InputError:
+    return InputError(
+        Problem(message="nested too deeply for a document, or an anchor stands inside itself", location=name)
+    )
 
 
 def _mark(name: str, node: Any) -> str:

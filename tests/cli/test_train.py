@@ -1,6 +1,7 @@
 """`gigawatt train` as a person uses it: answers, files, and one clear message for what cannot be."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_why_names_the_part_that_decides():
         assert sum(row["ab"[side]] for row in data["memory"]) == pytest.approx(data["memory_bytes"][side])
 
 
+def test_why_gives_a_ratio_in_the_direction_it_names():
+    example = EXAMPLES / "small-cluster.yaml"
+    a, b = ("--strategy", "tp=4 dp=2"), ("--strategy", "tp=1 dp=8")
+    step = json.loads(run("why", example, *a, "--against", b[1], "--json").output)["step_s"]
+    share = f"{step[1] / step[0] - 1:.1%}"
+    assert f"A is {share} faster" in run("why", example, *a, "--against", b[1]).output.replace("\n", " ")
+    assert f"A is {share} slower" in run("why", example, *b, "--against", a[1]).output.replace("\n", " ")
+    assert "they are as fast" in run("why", example, *a, "--against", a[1]).output.replace("\n", " ")
+
+
 def test_why_it_does_not_fit_and_what_would():
     data = json.loads(
         run(
@@ -104,6 +115,9 @@ def test_inverse_questions_invert():
     )
     count = answers[0]["accelerators"]
     assert answers[0]["run_s"] <= 30 * 86400
+    there = [*SMALL[:4], "--count", str(count), *SMALL[6:], "--set", "training.tokens=1T tokens", "--json"]
+    days = json.loads(run(*there).output)["days_for_tokens"]["days"]
+    assert answers[0]["run_s"] / 86400 == pytest.approx(days, rel=1e-6)
     fewer = ["--model", "Llama 3 8B", "--accelerator", "H100", "--count", str(int(count * 0.9)), *SMALL[6:]]
     slower = json.loads(run(*fewer, "--set", "training.tokens=1T tokens", "--json").output)
     assert slower["days_for_tokens"]["days"] > 30
@@ -134,6 +148,44 @@ def test_what_is_exported_reads_back_as_the_same_strategy(framework, tmp_path):
     assert {name: before["strategy"][name] for name in names} == {name: after["strategy"][name] for name in names}
     if framework == "megatron-lm":
         assert after["step_time_s"]["best"] == pytest.approx(before["step_time_s"]["best"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("model", "accelerator", "count"),
+    [
+        ("DeepSeek-V3", "H800", "2048"),
+        ("Grok-1", "H100", "1024"),
+        ("Mixtral 8x7B", "H100", "128"),
+        ("Llama 4 Maverick 17B-128E", "H200", "1024"),
+        ("GPT-3 175B", "A100 SXM 80GB", "1024"),
+    ],
+)
+def test_megatron_arguments_carry_the_whole_model(model, accelerator, count, tmp_path):
+    file = tmp_path / "job"
+    job = ["--model", model, "--accelerator", accelerator, "--count", count, "--batch", "2048 sequences"]
+    run("export", *job, "--out", file)
+    before, after = (
+        json.loads(run(*command, "--json").output) for command in (job, ["read", file, "--accelerator", accelerator])
+    )
+    assert after["model"] == before["model"]
+    assert after["step_time_s"]["best"] == pytest.approx(before["step_time_s"]["best"], rel=1e-6)
+    if before["days_for_tokens"]:
+        assert after["days_for_tokens"]["tokens"] == before["days_for_tokens"]["tokens"]
+    stripped = tmp_path / "stripped"  # without the name of the model the sizes alone make it
+    stripped.write_text("\n".join(file.read_text().splitlines()[1:]))
+    bare = json.loads(run("read", stripped, "--accelerator", accelerator, "--json").output)
+    assert bare["model"]["parameters"] == before["model"]["parameters"]
+
+
+def test_an_export_says_what_it_costs_and_how_to_search_again(tmp_path):
+    grok = ["--model", "Grok-1", "--accelerator", "H100", "--count", "1024", "--batch", "1024 sequences"]
+    chosen = ["--strategy", "tp=4 pp=4 ep=8 etp=4"]
+    lost = run("export", "--to", "torchtitan", *grok, *chosen, "--out", tmp_path / "a").stderr
+    assert "as written" in lost
+    remedy = re.search(r"--strategy '([^']*)'", lost)[1]
+    assert "expert_tensor_parallel=1" in remedy
+    again = run("export", "--to", "torchtitan", *grok, "--strategy", remedy, "--out", tmp_path / "b").stderr
+    assert "as written" not in again
 
 
 @pytest.mark.parametrize("framework", ["megatron-lm", "megatron-bridge", "torchtitan", "torchtitan-toml", "maxtext"])

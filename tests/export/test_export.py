@@ -375,7 +375,8 @@ def test_torchtitan_module_says_the_strategy_and_names_the_flavor() -> None:
     assert found["activation_checkpoint"] == "FullAC.Config()"
     assert "model_registry('70B')" in text
     assert "from torchtitan.models.llama3 import model_registry" in text
-    assert unsupported("torchtitan", asked) == ()
+    (gradients,) = unsupported("torchtitan", asked)  # torch/distributed/pipelining/stage.py reduces them once
+    assert gradients.startswith("zero_stage 3: a pipeline keeps whole gradients")
 
 
 @pytest.mark.parametrize(
@@ -546,7 +547,9 @@ def test_a_megatron_script_of_the_usual_form_is_read() -> None:
     assert found.strategy["zero_stage"] == 1
     assert found.strategy["recompute"] == "selective"
     assert found.strategy["sequence_parallel"] == 0
-    assert found.model == {"layers": 32, "hidden": 4096, "heads": 32}
+    # What is not stated is what megatron/training/arguments.py fills in.
+    stated, filled = {"layers": 32, "hidden": 4096, "heads": 32}, {"ffn": 16384, "head_dim": 128, "kv_heads": 32}
+    assert found.model == {**stated, **filled, "ffn_act": "gelu", "tie_embeddings": True}
     assert (found.global_batch, found.sequence, found.precision) == (64, 4096, "fp16")
     assert found.unread == ("--data-path", "--distributed-backend")
 
@@ -586,6 +589,41 @@ def test_megatron_experts_take_the_tensor_degree_unless_told() -> None:
     found = read_strategy("--tensor-model-parallel-size 4 --num-experts 8 --expert-model-parallel-size 2", "args")
     assert found.strategy["expert_tensor_parallel"] == 4
     assert found.strategy["expert_parallel"] == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "first", "step"),
+    [
+        ("1", 0, 1),
+        ("2", 0, 2),
+        ("[0]*3+[1]*5", 3, 1),
+        ("'[0, 0, 0, 1, 1, 1, 1, 1]'", 3, 1),
+        ("([0]*1+[1]*1)*4", 0, 2),
+        ("'([0] * 3 + [1]) * 2'", 0, 4),
+    ],
+)
+def test_megatron_layers_with_experts(pattern: str, first: int, step: int) -> None:
+    sizes = "--num-layers 8 --hidden-size 64 --num-attention-heads 4 --num-experts 8 --swiglu"
+    model = read_strategy(f"{sizes} --moe-layer-freq {pattern} --bf16 --tensor-model-parallel-size 1", "args").model
+    assert (model["first_dense_layers"], model["moe_layer_step"]) == (first, step)
+    assert (model["ffn"], model["moe_ffn"], model["topk"]) == (128, 128, 2)
+
+
+@pytest.mark.parametrize("pattern", ["3", "[1]*7", "[1,0]*4", "__import__('os')", "[2]*8", "'[1]*9**9'", "("])
+def test_megatron_layers_with_experts_that_cannot_be_told(pattern: str) -> None:
+    sizes = "--num-layers 8 --hidden-size 64 --num-experts 8 --tensor-model-parallel-size 1"
+    with pytest.raises(InputError, match="--moe-layer-freq has no usable value"):
+        read_strategy(f'{sizes} --moe-layer-freq "{pattern}"', "args")
+
+
+@pytest.mark.parametrize(
+    ("degree", "policy", "stage"),
+    [(1, "never", 2), (1, "default", 3), (4, "default", 1), (4, "never", 1), (4, "always", 3)],
+)
+def test_torchtitan_reduces_the_gradients_of_a_pipeline_once(degree: int, policy: str, stage: int) -> None:
+    """torch/distributed/pipelining/stage.py holds the reduction back until the last backward pass."""
+    text = f"[parallelism]\npipeline_parallel_degree = {degree}\nfsdp_reshard_after_forward = '{policy}'\n"
+    assert read_strategy(text, "job.toml").strategy["zero_stage"] == stage
 
 
 def test_megatron_layers_per_virtual_stage_and_layouts() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_every_example_is_a_whole_plan(path):
     assert plan.levers
     assert plan.sensitivities
     assert plan["run.time"] > 0
+
+
+def test_a_fleet_that_the_budget_cuts_is_told_whatever_binds():
+    for asked in (16_500, 30_000):
+        plan = plan_of("blackwell-order", f"fleet.count={asked}")
+        assert plan.fleet.powered < asked
+        assert f"buy {plan.fleet.powered:,} accelerators of the {asked:,} asked for" in plan.binding.sentence
+
+
+def test_the_grid_limit_that_is_named_feeds_what_it_promises():
+    plan = plan_of("blackwell-order", "site.grid_limit=20 MW")
+    change = next(lever.change for lever in plan.levers if lever.name == "grid power")
+    limit, fed = re.fullmatch(r"Raise site.grid_limit to (.*) to feed ([\d,]*)\.", change).groups()
+    assert f"{plan_of('blackwell-order', f'site.grid_limit={limit}').fleet.powered:,}" == fed
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

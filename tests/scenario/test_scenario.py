@@ -112,6 +112,7 @@ BAD = {
     ),
     "twice": ("name: a\nname: b\n", "s.yaml:2:1", "stands here twice"),
     "truncated": ("fleet: {accelerator: H100, count: [\n", "s.yaml:2:1", "cut short"),
+    "an anchor in itself": ("a: &a [*a]\n", "s.yaml", "an anchor stands inside itself"),
     "nested too deeply": ("a: " + "[" * 3000 + "]" * 3000 + "\n", "s.yaml", "nested too deeply"),
     "list at the top": ("- a\n", "s.yaml:1:1", "must be a mapping"),
     "empty": ("", "s.yaml", "the file is empty"),

@@ -50,7 +50,11 @@ Rules = Annotated[
     list[str] | None, typer.Option("--constraint", help="A rule, e.g. 'tp<=8' or 'recompute!=full'. Repeatable.")
 ]
 Wide = Annotated[
-    bool, typer.Option("--wide", help="Search every decision: all schedules, exchanges, overlaps and offloads.")
+    bool,
+    typer.Option(
+        "--wide",
+        help="Search every decision: all schedules, exchanges, overlaps and offloads; some seconds, with `ask` minutes.",
+    ),
 ]
 Pins = Annotated[str | None, typer.Option("--strategy", help="Decisions that are fixed, e.g. 'tp=8 pp=16'.")]
 
@@ -226,8 +230,8 @@ def export(
     overrides: Overrides = None,
 ) -> None:
     """Write the best (or the given) strategy as the configuration of a training framework."""
-    from gigawatt.export import FRAMEWORKS, export_strategy, unsupported
-    from gigawatt.planning import export_request, train_scenario
+    from gigawatt.export import FRAMEWORKS, READABLE, export_strategy, unsupported
+    from gigawatt.planning import as_written, export_request, train_scenario
     from gigawatt.report import check_writable, write_atomically
 
     if out is not None:
@@ -246,10 +250,14 @@ def export(
         scenario, model, accelerator, count, batch, sequence, precision, strategy, constraint, overrides
     )
     with working("searching"):
-        request = export_request(train_scenario(question))
+        planned = train_scenario(question)
+    request = export_request(planned)
     text = export_strategy(to, request)
     for line in unsupported(to, request):
         typer.echo(f"note: {to} cannot say: {line}", err=True)
+    slower = as_written(planned, text, to) if to in READABLE else ""
+    if slower:
+        typer.echo(f"note: {slower}", err=True)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -273,7 +281,6 @@ def read(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate the strategy that a framework's configuration states; options fill in what the file leaves out."""
-    from gigawatt.catalog import load_catalog
     from gigawatt.documents import read_text
     from gigawatt.export import read_strategy
     from gigawatt.planning import train_scenario, with_imported
@@ -285,11 +292,7 @@ def read(
     given = _given(model, accelerator, count, batch, sequence, precision)
     if model is not None:
         data.pop("model", None)  # the option replaces the sizes of the file as a whole
-    elif "model" in data:
-        data["model"]["name"] = imported.model_name or data["model"]["name"]
-    elif imported.model_name in load_catalog().model_names:
-        data["model"] = imported.model_name
-    else:
+    elif "model" not in data:
         raise InputError(
             Problem(message="the file states no sizes of a model", location=str(file), allowed="--model with a name")
         )

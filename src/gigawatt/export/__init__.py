@@ -8,7 +8,7 @@ that were read are in data/. Covered are the decisions of a strategy and the siz
 normalisation, position embeddings and learning-rate schedules are left to whoever runs the training.
 """
 
-from gigawatt.export._export import FRAMEWORKS, export_strategy, unsupported
+from gigawatt.export._export import FRAMEWORKS, READABLE, export_strategy, unsupported
 from gigawatt.export._imported import Imported
 from gigawatt.export._options import Documented, documented_options
 from gigawatt.export._plan import ExportRequest
@@ -16,6 +16,7 @@ from gigawatt.export._read import read_strategy
 
 __all__ = [
     "FRAMEWORKS",
+    "READABLE",
     "Documented",
     "ExportRequest",
     "Imported",

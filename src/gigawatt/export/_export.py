@@ -29,6 +29,8 @@ _WRITERS: Mapping[str, _Writer] = MappingProxyType(
     }
 )
 FRAMEWORKS = tuple(_WRITERS)
+# Those whose files `read_strategy` reads.
+READABLE = ("megatron-lm", "torchtitan", "torchtitan-toml")
 
 
 def export_strategy(framework: str, request: ExportRequest) -> str:

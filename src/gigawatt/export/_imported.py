@@ -12,8 +12,8 @@ class Imported:
     """A strategy as a framework's file states it.
 
     `strategy` has every decision, the framework's defaults where the file is silent; data_parallel is absent where
-    neither the file nor a world size gives it, and shard_ranks where it depends on that. `model` holds the fields that
-    the file states (layers, hidden, ffn, heads, kv_heads, vocab, experts, topk, moe_ffn). `unread` names options that
+    neither the file nor a world size gives it, and shard_ranks where it depends on that. `model` holds the architecture
+    that the file states, by column of the model catalogue. `unread` names options that
     were not understood. `model_name` is what a file that this program wrote calls its model, "" for others.
     """
 

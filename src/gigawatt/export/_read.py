@@ -36,6 +36,6 @@ def read_strategy(text: str, name: str) -> Imported:
             message="no strategy is recognised here",
             location=f"{name}:1",
             found=repr(next(iter(text.strip().splitlines()), ""))[:60],
-            allowed="a torchtitan job file with [sections] or module with ParallelismConfig, or Megatron-LM arguments (--option value)",
+            allowed="a torchtitan job file with [sections] or module with ParallelismConfig, or Megatron-LM arguments (--option value); Megatron-Bridge and MaxText files are only written",
         )
     )

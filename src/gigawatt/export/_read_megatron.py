@@ -8,10 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from gigawatt.errors import InputError, Problem
+from gigawatt.export._arguments import Arguments
 from gigawatt.export._imported import Imported
 from gigawatt.export._megatron import EXCHANGES, FORMATS
 from gigawatt.export._plan import DEFAULTS
-from gigawatt.export._shell import Argument, Script, read_script
+from gigawatt.export._read_megatron_model import SIZES, megatron_model
+from gigawatt.export._shell import read_script
 
 _COUNTS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,19 +32,6 @@ _FLAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "offload_activations": ("--fine-grained-activation-offloading",),
     }
 )
-_MODEL: Mapping[str, str] = MappingProxyType(
-    {
-        "layers": "--num-layers",
-        "hidden": "--hidden-size",
-        "ffn": "--ffn-hidden-size",
-        "heads": "--num-attention-heads",
-        "kv_heads": "--num-query-groups",
-        "vocab": "--vocab-size",
-        "experts": "--num-experts",
-        "topk": "--moe-router-topk",
-        "moe_ffn": "--moe-ffn-hidden-size",
-    }
-)
 _SHARDED = MappingProxyType({"no_shard": 0, "optim": 1, "optim_grads": 2, "optim_grads_params": 3})
 _EXCHANGED = MappingProxyType({**{text: name for name, text in EXCHANGES.items()}, "allgather": "all_gather"})
 _SCALED = MappingProxyType({"delayed": "fp8", "tensorwise": "fp8_current", "blockwise": "fp8_block", "mxfp8": "mxfp8"})
@@ -57,18 +46,6 @@ _IMPLIED = frozenset(
         "--max-position-embeddings",
         "--moe-token-dispatcher-type",
         "--moe-grouped-gemm",
-        "--moe-layer-freq",
-        "--moe-shared-expert-intermediate-size",
-        "--multi-latent-attention",
-        "--q-lora-rank",
-        "--kv-lora-rank",
-        "--qk-head-dim",
-        "--qk-pos-emb-head-dim",
-        "--v-head-dim",
-        "--group-query-attention",
-        "--kv-channels",
-        "--swiglu",
-        "--untie-embeddings-and-output-weights",
         "--offload-modules",
         "--optimizer",
         "--optimizer-offload-fraction",
@@ -90,7 +67,7 @@ _DECIDING = frozenset(
     {
         *_COUNTS.values(),
         *(option for options in _FLAGS.values() for option in options),
-        *_MODEL.values(),
+        *SIZES,
         "--num-virtual-stages-per-pipeline-rank",
         "--num-layers-per-virtual-pipeline-stage",
         "--pipeline-model-parallel-layout",
@@ -116,52 +93,7 @@ _DECIDING = frozenset(
     }
 )
 # At least one of these makes a text the arguments of a training job.
-_TELLING = _DECIDING - {*_MODEL.values(), "--seq-length", "--nnodes", "--nproc_per_node", "--nproc-per-node"}
-
-
-class _Arguments:
-    """Options of one script by name, with errors that say where."""
-
-    def __init__(self, script: Script, name: str) -> None:
-        self.script, self.name = script, name
-
-    def __contains__(self, option: str) -> bool:
-        return option in self.script.options
-
-    def place(self, option: str) -> str:
-        return f"{self.name}:{self.script.options[option].line}"
-
-    def count(self, option: str, default: int, least: int = 1) -> int:
-        """Return the whole number behind an option, or the default without the option; raises InputError."""
-        if option not in self:
-            return default
-        text = self.text(option, "")
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
-            self.refuse(option, f"a whole number from {least}")
-        return int(text)
-
-    def choice(self, option: str, choices: Mapping[str, Any], default: str) -> Any:
-        """Return what the word behind an option stands for; raises InputError."""
-        text = self.text(option, default)
-        if text not in choices:
-            self.refuse(option, ", ".join(choices))
-        return choices[text]
-
-    def text(self, option: str, default: str) -> str:
-        """Return the first value of an option, or the default without the option."""
-        found = self.script.options.get(option, Argument((default,), 0))
-        return found.values[0] if found.values else ""
-
-    def refuse(self, option: str, allowed: str) -> None:
-        found = " ".join(self.script.options[option].values)
-        raise InputError(
-            Problem(
-                message=f"{option} has no usable value",
-                location=self.place(option),
-                found=repr(found) if found else "nothing",
-                allowed=allowed,
-            )
-        )
+_TELLING = _DECIDING - {*SIZES, "--seq-length", "--nnodes", "--nproc_per_node", "--nproc-per-node"}
 
 
 def read_megatron(text: str, name: str) -> Imported:
@@ -170,7 +102,7 @@ def read_megatron(text: str, name: str) -> Imported:
     Raises InputError naming the line of the first value that cannot be used, and where no option says how to
     parallelise.
     """
-    given = _Arguments(read_script(text, name), name)
+    given = Arguments(read_script(text, name), name)
     if not _TELLING & set(given.script.options):
         raise InputError(
             Problem(
@@ -179,7 +111,7 @@ def read_megatron(text: str, name: str) -> Imported:
                 allowed="Megatron-LM arguments such as --tensor-model-parallel-size 8",
             )
         )
-    model = {field: given.count(option, 0) for field, option in _MODEL.items() if option in given}
+    model = megatron_model(given)
     counts = {field: given.count(option, int(DEFAULTS[field])) for field, option in _COUNTS.items()}
     flags = {field: int(any(option in given for option in options)) for field, options in _FLAGS.items()}
     flags["offload_activations"] |= int(given.count("--cpu-offloading-num-layers", 0, least=0) > 0)
@@ -210,7 +142,7 @@ def read_megatron(text: str, name: str) -> Imported:
     )
 
 
-def _world(given: _Arguments) -> int | None:
+def _world(given: Arguments) -> int | None:
     """Return the accelerators that the launcher's options or the usual variables state."""
     variables = given.script.variables
     servers = _launched(given, ("--nnodes",), variables.get("NUM_NODES", variables.get("NNODES", "")))
@@ -221,12 +153,12 @@ def _world(given: _Arguments) -> int | None:
     return int(stated) if stated.isdigit() else None
 
 
-def _launched(given: _Arguments, options: tuple[str, ...], otherwise: str) -> int | None:
+def _launched(given: Arguments, options: tuple[str, ...], otherwise: str) -> int | None:
     text = next((given.text(option, "") for option in options if option in given), otherwise)
     return int(text) if text.isdigit() else None
 
 
-def _ranks(given: _Arguments, counts: Mapping[str, int], world: int | None) -> int | None:
+def _ranks(given: Arguments, counts: Mapping[str, int], world: int | None) -> int | None:
     if world is None:
         return None
     model = counts["tensor_parallel"] * counts["pipeline_parallel"] * counts["context_parallel"]
@@ -242,7 +174,7 @@ def _ranks(given: _Arguments, counts: Mapping[str, int], world: int | None) -> i
     return world // model
 
 
-def _virtual_stages(given: _Arguments, stages: int, model: Mapping[str, int]) -> int:
+def _virtual_stages(given: Arguments, stages: int, model: Mapping[str, Any]) -> int:
     if "--pipeline-model-parallel-layout" in given:
         chunks = _layout_chunks(given.text("--pipeline-model-parallel-layout", ""))
         if chunks % stages:
@@ -250,7 +182,7 @@ def _virtual_stages(given: _Arguments, stages: int, model: Mapping[str, int]) ->
         return chunks // stages
     per_chunk = given.count("--num-layers-per-virtual-pipeline-stage", 0)
     if per_chunk and "layers" in model:
-        return max(model["layers"] // (stages * per_chunk), 1)
+        return max(int(model["layers"]) // (stages * per_chunk), 1)
     return given.count("--num-virtual-stages-per-pipeline-rank", 1)
 
 
@@ -260,13 +192,13 @@ def _layout_chunks(layout: str) -> int:
     return re.sub(r"\|\*(\d+)", lambda match: "|" * int(match[1]), repeated).count("|") + 1
 
 
-def _exchange(given: _Arguments, context: int) -> str:
+def _exchange(given: Arguments, context: int) -> str:
     if "--cp-comm-type" not in given:
         return "ring" if context > 1 else "all_gather"
     return str(given.choice("--cp-comm-type", {**_EXCHANGED, "a2a+p2p": "ring"}, "p2p"))
 
 
-def _recompute(given: _Arguments, virtual: int) -> dict[str, int | str]:
+def _recompute(given: Arguments, virtual: int) -> dict[str, int | str]:
     if "--recompute-granularity" not in given:
         kind = "selective" if "--recompute-activations" in given else "none"
         return {"recompute": "full" if "--checkpoint-activations" in given else kind, "recompute_layers": 0}
@@ -277,7 +209,7 @@ def _recompute(given: _Arguments, virtual: int) -> dict[str, int | str]:
     return {"recompute": kind, "recompute_layers": layers}
 
 
-def _zero_stage(given: _Arguments) -> int:
+def _zero_stage(given: Arguments) -> int:
     if "--use-torch-fsdp2" in given:
         return 2 if "--torch-fsdp2-no-reshard-after-forward" in given else 3
     if "--use-megatron-fsdp" in given:
@@ -285,7 +217,7 @@ def _zero_stage(given: _Arguments) -> int:
     return int("--use-distributed-optimizer" in given or given.text("--optimizer", "adam") == "dist_muon")
 
 
-def _with_ranks(given: _Arguments, strategy: dict[str, int | str], ranks: int | None) -> dict[str, int | str]:
+def _with_ranks(given: Arguments, strategy: dict[str, int | str], ranks: int | None) -> dict[str, int | str]:
     """Return the strategy with what depends on the data-parallel degree, or without it where that is not known."""
     copies = given.count("--num-distributed-optimizer-instances", 1)
     if ranks is None:
@@ -296,11 +228,11 @@ def _with_ranks(given: _Arguments, strategy: dict[str, int | str], ranks: int | 
     return {**strategy, "data_parallel": ranks, "shard_ranks": ranks // copies if copies > 1 else 0}
 
 
-def _global_batch(given: _Arguments, micro_batch: int, ranks: int | None) -> int | None:
+def _global_batch(given: Arguments, micro_batch: int, ranks: int | None) -> int | None:
     return given.count("--global-batch-size", micro_batch * ranks if ranks else 0) or None
 
 
-def _precision(given: _Arguments) -> str | None:
+def _precision(given: Arguments) -> str | None:
     if "--fp4-format" in given:
         return "nvfp4"
     if "--fp8-format" in given:

@@ -43,7 +43,7 @@ _SCHEDULED: Mapping[str, str] = MappingProxyType(
 )
 _EXCHANGED = MappingProxyType({"allgather": "all_gather", "alltoall": "ring"})
 _RECOMPUTED = MappingProxyType({"none": "none", "selective": "selective", "full": "full"})
-_RESHARD = MappingProxyType({"default": None, "never": 2, "always": 3})
+_RESHARD = MappingProxyType({"default": None, "never": False, "always": True})
 _CONVERTED = MappingProxyType(
     {
         "quantize.linear.float8": "fp8_current",
@@ -328,15 +328,15 @@ def _ranks(job: _Job) -> tuple[int, int | None]:
 
 
 def _zero_stage(job: _Job, stages: int, shards: int, ranks: int | None) -> int:
-    """Return 0 without sharding, 2 where gathered parameters stay, 3 where they are dropped after the forward pass."""
+    """Return 0 without sharding, 3 where parameters are dropped after the forward pass. Where they stay, a pipeline
+    reduces its gradients once, after the last micro-batch (1); without one every micro-batch does (2). Sources:
+    torchtitan/distributed/fsdp.py of 0.3.0, and torch/distributed/pipelining/stage.py of 2.13.
+    """
     policy = job.choice("parallelism.fsdp_reshard_after_forward", _RESHARD, "default")
-    if ranks is not None and ranks > 1 and shards == 1:
+    if shards == 1 and (policy is None or (ranks is not None and ranks > 1)):
         return 0
-    if policy is not None:
-        return int(policy)
-    if shards == 1:
-        return 0
-    return 2 if stages > 1 else 3
+    dropped = stages == 1 if policy is None else policy
+    return 3 if dropped else 1 if stages > 1 else 2
 
 
 def _pipeline(job: _Job, stages: int, model: Mapping[str, int]) -> dict[str, int | str]:

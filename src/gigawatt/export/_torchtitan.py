@@ -67,11 +67,25 @@ def _short(plan: Plan) -> bool:
 HELD = "experts spread over the ranks that shard together; written as the part that those hold"
 # What no version can say.
 SHARED = (
-    Limit("zero_stage", lambda plan: plan.zero_stage == 1, "parameters are sharded as well; written as zero_stage 2"),
-    Limit("zero_stage", _plain_replicas, "replicas cannot be combined with other degrees; written as zero_stage 2"),
     Limit(
         "zero_stage",
-        lambda plan: plan.zero_stage > 1 and plan.shard_group == 1 and plan.data_parallel > 1,
+        lambda plan: plan.zero_stage == 1 and plan.pipeline_parallel == 1,
+        "without a pipeline the gradients of every micro-batch are sharded as well; written as zero_stage 2",
+    ),
+    Limit(
+        "zero_stage",
+        lambda plan: plan.zero_stage == 2 and plan.pipeline_parallel > 1,
+        "a pipeline keeps whole gradients until its last micro-batch; written as zero_stage 1",
+    ),
+    Limit(
+        "zero_stage",
+        lambda plan: plan.zero_stage == 3 and plan.pipeline_parallel > 1,
+        "a pipeline keeps whole gradients until its last micro-batch, which needs more memory than planned",
+    ),
+    Limit("zero_stage", _plain_replicas, "replicas cannot be combined with other degrees; written as sharded ones"),
+    Limit(
+        "zero_stage",
+        lambda plan: plan.zero_stage > 0 and plan.shard_group == 1 and plan.data_parallel > 1,
         "a shard group of one rank shards nothing",
     ),
     Limit(

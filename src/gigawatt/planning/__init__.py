@@ -3,7 +3,7 @@
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
 from gigawatt.planning._goodput import LONGEST_DAYS, GoodputReport, goodput_scenario
-from gigawatt.planning._handover import export_request, with_imported
+from gigawatt.planning._handover import as_written, export_request, with_imported
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._mixed import MixedResult, mix_scenario
 from gigawatt.planning._plan import plan_scenario
@@ -36,6 +36,7 @@ __all__ = [
     "Plan",
     "Sensitivity",
     "TrainReport",
+    "as_written",
     "ask",
     "evaluate",
     "evaluate_formula",

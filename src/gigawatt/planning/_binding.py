@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from gigawatt.errors import InfeasibleError, InputError
-from gigawatt.planning._couple import Evaluation, evaluate
+from gigawatt.planning._couple import Evaluation, evaluate, server_of
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Binding, Constraint, Lever
 from gigawatt.planning._width import Width
@@ -16,6 +16,8 @@ from gigawatt.quantity import format_quantity
 USELESS = 0.01
 # A smaller share of powered accelerators that are not in the job is not worth a sentence.
 IDLE_WORTH_TELLING = 0.01
+# A step that is shorter by less is hardly shorter.
+HARDLY = 0.0005
 # A fleet is not worth making smaller by less than this.
 WORTH_SELLING = 0.05
 # Levers that answer for accelerators which are not in the job.
@@ -107,6 +109,9 @@ def binding_of(inputs: Inputs, base: Evaluation, levers: tuple[Lever, ...], cons
     idle = idle_sentence(base)
     if idle:
         sentence = f"{sentence} {idle}"
+    cut, asked = base.limits.smallest, base.limits.requested
+    if name != cut and cut in _CUTS and asked is not None:
+        sentence = f"{sentence} {_CUTS[cut](inputs, base)}"
     relief = lever.change if lever is not None else "No larger fleet was found that has a strategy."
     worth = f"Worth: {lever.sentence}." if lever is not None else ""
     deadline = next(
@@ -167,8 +172,10 @@ def idle_sentence(base: Evaluation) -> str:
     if wider is not None:
         longer = wider.wall_s / (base.training.step_s / base.reliability.goodput)
         run = f"{longer - 1:.1%} longer" if longer < 2 else f"{min(longer, 1e6):,.3g} times as long"
+        shorter = 1 - wider.step_s / base.training.step_s
+        step = f"{shorter:.1%}" if shorter >= HARDLY else "hardly"
         return (
-            f"{head}: with {wider.accelerators:,} instead of {fleet.used:,} the step would be {1 - wider.step_s / base.training.step_s:.1%} shorter, "
+            f"{head}: with {wider.accelerators:,} instead of {fleet.used:,} the step would be {step} shorter, "
             f"but failures would make the run {run}."
         )
     return f"{head}: no strategy with more of them has a shorter step."
@@ -271,7 +278,7 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
     others = [value for value in (limits.requested, limits.power, limits.budget) if value is not None]
     beyond = math.ceil(base.fleet.powered * 1.1 - 1e-6)
     if limits.smallest == "grid power":
-        target = min((value for value in (limits.requested, limits.budget) if value is not None), default=beyond)
+        target = _whole_servers(inputs, base, limits.budget, beyond)
         watts = target * limits.it_peak_w * inputs.value("site.pue") * 1.001
         found.append(
             (
@@ -281,7 +288,7 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
             )
         )
     elif limits.smallest == "budget":
-        target = min((value for value in (limits.requested, limits.power) if value is not None), default=beyond)
+        target = _whole_servers(inputs, base, limits.power, beyond)
         dollars = target * limits.capital_usd * 1.001
         found.append(
             (
@@ -326,6 +333,18 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
     return found
 
 
+def _whole_servers(inputs: Inputs, base: Evaluation, other: int | None, beyond: int) -> int:
+    """Return the accelerators that could be powered without the limit that cuts the fleet: those asked for, or the whole
+    servers that the other limit leaves; `beyond` where there is neither.
+    """
+    server, asked = server_of(inputs), base.limits.requested
+    left = beyond if other is None and asked is None else other
+    if left is None or (asked is not None and asked <= left):
+        assert asked is not None
+        return asked
+    return max(left // server * server, base.fleet.powered)
+
+
 def _with_more_chips(inputs: Inputs, factor: float) -> Inputs:
     groups = tuple(
         replace(
@@ -349,7 +368,7 @@ def _batch_sentence(inputs: Inputs, base: Evaluation) -> str:
     )
     tokens = format_quantity(inputs.value("training.global_batch") * inputs.value("training.sequence_length"), "token")
     return (
-        f"The global batch binds: {tokens} leave each of {row['data_parallel']:,} replicas {row['micro_batches']:,} micro-batches per step, "
+        f"The global batch binds: {tokens} leave each of {row['data_parallel']:,} replicas {row['micro_batches']:,} micro-batch{'es' * (row['micro_batches'] > 1)} per step, "
         f"and {bubble / waiting:.0%} of the step goes to filling the pipeline and exchanging gradients."
     )
 
@@ -384,25 +403,27 @@ def _chips_sentence(inputs: Inputs, base: Evaluation) -> str:
     return f"The number of accelerators binds: {running} run{standing}{tail}."
 
 
-def _power_sentence(inputs: Inputs, base: Evaluation) -> str:
+def _fed(inputs: Inputs, base: Evaluation) -> str:
     asked = base.limits.requested
     limit = format_quantity(inputs.value("site.grid_limit"), "W")
     short = f" of the {asked:,} asked for; {asked - base.fleet.powered:,} stay dark" if asked is not None else ""
-    return f"Grid power binds: {limit} feed {base.fleet.powered:,} accelerators{short}."
+    return f"{limit} feed {base.fleet.powered:,} accelerators{short}."
 
 
-def _budget_sentence(inputs: Inputs, base: Evaluation) -> str:
+def _bought(inputs: Inputs, base: Evaluation) -> str:
     asked = base.limits.requested
     short = f" of the {asked:,} asked for" if asked is not None else ""
     budget = format_quantity(inputs.value("finance.budget"), "USD")
     each = format_quantity(base.limits.capital_usd, "USD")
-    return f"The budget binds: {budget} buy {base.fleet.powered:,} accelerators{short} with everything around them, {each} each."
+    return f"{budget} buy {base.fleet.powered:,} accelerators{short} with everything around them, {each} each."
 
 
+# What cuts the fleet, and what it leaves of it.
+_CUTS = {"grid power": _fed, "budget": _bought}
 _BINDING_SENTENCES = {
     "chips": _chips_sentence,
-    "grid power": _power_sentence,
-    "budget": _budget_sentence,
+    "grid power": lambda inputs, base: f"Grid power binds: {_fed(inputs, base)}",
+    "budget": lambda inputs, base: f"The budget binds: {_bought(inputs, base)}",
     "global batch": _batch_sentence,
     ALL_IN: _batch_sentence,
     "failures": _failures_sentence,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from gigawatt.export import ExportRequest, Imported
+from gigawatt.catalog import load_catalog, model_from_spec
+from gigawatt.export import ExportRequest, Imported, read_strategy
+from gigawatt.model import PRECISIONS, transformer_of
 from gigawatt.planning._train import TrainReport
+from gigawatt.quantity import format_quantity
+from gigawatt.training import NAMED, REJECTIONS, Columns, evaluate
 
-# Names of the sizes of a model in a scenario.
-_SIZES = {
-    "layers": "layers",
-    "hidden": "hidden",
-    "ffn": "ffn",
-    "heads": "heads",
-    "kv_heads": "kv_heads",
-    "vocab": "vocab",
-    "experts": "experts",
-    "topk": "topk",
-    "moe_ffn": "moe_ffn",
-}
+# A file whose step takes longer than planned by this share is worth a sentence.
+WORTH_TELLING = 0.01
 
 
 def export_request(report: TrainReport) -> ExportRequest:
@@ -38,15 +33,14 @@ def export_request(report: TrainReport) -> ExportRequest:
 
 
 def with_imported(imported: Imported, name: str) -> dict[str, Any]:
-    """Return the scenario, as plain data, that a framework's file states: strategy, sizes, batch, sequence."""
+    """Return the scenario, as plain data, that a framework's file states: strategy, model, batch, sequence. It has no
+    model where the file states none.
+    """
     strategy = {key: value for key, value in imported.strategy.items() if key not in _ZERO_MEANS_ALL or value}
     data: dict[str, Any] = {"name": f"strategy of {name}", "strategy": strategy}
-    sizes = {_SIZES[key]: value for key, value in imported.model.items() if key in _SIZES}
-    if sizes:
-        if "heads" in sizes and "hidden" in sizes:
-            sizes["head_dim"] = sizes["hidden"] // sizes["heads"]
-        sizes.setdefault("kv_heads", sizes.get("heads"))
-        data["model"] = {"name": f"model of {name}", **sizes}
+    model = _model(imported, name)
+    if model is not None:
+        data["model"] = model
     training: dict[str, Any] = {}
     if imported.global_batch:
         training["global_batch"] = f"{imported.global_batch} sequences"
@@ -60,6 +54,51 @@ def with_imported(imported: Imported, name: str) -> dict[str, Any]:
     if count:
         data["fleet"] = {"count": count}
     return data
+
+
+def _model(imported: Imported, name: str) -> str | dict[str, Any] | None:
+    """Return the model of a file: a published one by its name if the sizes are its own, else the sizes."""
+    sizes = dict(imported.model)
+    catalog = load_catalog()
+    if imported.model_name not in catalog.model_names:
+        if "heads" in sizes and "hidden" in sizes:
+            sizes.setdefault("head_dim", sizes["hidden"] // sizes["heads"])
+            sizes.setdefault("kv_heads", sizes["heads"])
+        return {"name": imported.model_name or f"model of {name}", **sizes} if sizes else None
+    published = catalog.model_entry(imported.model_name)
+    spec = {"base": published.name, **sizes}
+    described = transformer_of(model_from_spec(spec, name, "model", published), name)
+    return published.name if replace(described, name=published.name) == transformer_of(published, name) else spec
+
+
+def as_written(report: TrainReport, text: str, name: str) -> str:
+    """Return a sentence on the step that an exported file gets, "" where it is the planned one.
+
+    `text` is the file for the strategy of the report, of a framework that can be read back; `name` stands for it in
+    errors. Raises InputError as `read_strategy` does.
+    """
+    imported = read_strategy(text, name)
+    job = replace(
+        report.job,
+        global_batch=imported.global_batch or report.job.global_batch,
+        precision=PRECISIONS[imported.precision] if imported.precision else report.job.precision,
+    )
+    chosen = report.result.columns.row(0)
+    strategy = {**chosen, **imported.strategy}
+    step = evaluate(
+        job, Columns.of(**{key: NAMED[key][value] if key in NAMED else value for key, value in strategy.items()})
+    )
+    planned = report.result.step_s / report.job.tokens_per_step
+    share = float(step.step_s[0]) / job.tokens_per_step / planned - 1.0
+    problem = int(step.rejection[0])
+    if not problem and share <= WORTH_TELLING:
+        return ""
+    said = " ".join(f"{key}={value}" for key, value in imported.strategy.items() if value != chosen[key])
+    remedy = f"; --strategy '{said}' searches for the best that the file can say" if said else ""
+    if problem:
+        return f"as written it cannot run: {REJECTIONS[problem]}{remedy}"
+    seconds = [format_quantity(value, "s") for value in (float(step.step_s[0]), report.result.step_s)]
+    return f"as written a step takes {seconds[0]} instead of {seconds[1]}{remedy}"
 
 
 _ZERO_MEANS_ALL = ("recompute_layers", "shard_ranks")

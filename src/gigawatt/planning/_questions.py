@@ -132,14 +132,16 @@ def _deadline(inputs: Inputs, useful_s: float, wide: bool) -> Answer:
     server = server_of(inputs)
     used = int(columns.accelerators[0])
     count = -(-used // server) * server
+    job, columns = _best_of(question, job, columns, count)
+    used = int(columns.accelerators[0])
     run_s, (low, high) = question.run_s(job, columns), error_of(inputs, job)
     ends = [_count_at(question, count, error, server) for error in (low, high)]
     nearby = _nearby(question, job, count, server)
     name = job.chip.name
-    more = f"{ends[1]:,}" if ends[1] is not None else "no number"
+    more = f"{ends[1]:,} would be needed" if ends[1] is not None else "no number would be enough"
     words = [
         f"{count:,} {name} train it in {format_quantity(run_s, 's')} of useful time [{format_quantity(run_s * low, 's')} .. {format_quantity(run_s * high, 's')}]; "
-        f"should the model be wrong by as much, {ends[0]:,} would do or {more} is needed."
+        f"should the model be wrong by as much, {ends[0]:,} would do or {more}."
     ]
     if nearby is not None:
         words.append(f"At {nearby['global_batch']:,} sequences per step {nearby['accelerators']:,} do it.")
@@ -194,6 +196,18 @@ def _smallest(question: _Question, most: TrainingJob) -> tuple[TrainingJob, Colu
             break
         room *= 1.1
     return job, columns
+
+
+def _best_of(question: _Question, job: TrainingJob, columns: Columns, count: int) -> tuple[TrainingJob, Columns]:
+    """Return the job of exactly `count` accelerators with its fastest strategy; what is given where that is no faster:
+    the search for the fewest ends at the first strategy that is in time.
+    """
+    exact = job_of(question.inputs, count)
+    rules = question.inputs.constraints
+    best = search(exact, question.space(exact), question.inputs.pins, 0, constraints=rules, margin=question.margin).best
+    if best is None or question.run_s(exact, best) >= question.run_s(job, columns):
+        return job, columns
+    return exact, best
 
 
 def _count_at(question: _Question, count: int, error: float, server: int) -> int | None:

@@ -63,7 +63,7 @@ def strategy_line(strategy: Mapping[str, Any], search: Mapping[str, Any]) -> str
     if strategy["expert_parallel"] > 1:
         parts.append(f"expert {strategy['expert_parallel']}")
     parts += [
-        f"{strategy['micro_batches']:,} micro-batches of {strategy['micro_batch']}",
+        f"{strategy['micro_batches']:,} micro-batch{'es' * (strategy['micro_batches'] > 1)} of {strategy['micro_batch']}",
         f"recompute {strategy['recompute']}"
         + (f" in {layers} layers of a stage" if (layers := strategy["recompute_layers"]) else ""),
         f"ZeRO-{strategy['zero_stage']}",

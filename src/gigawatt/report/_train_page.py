@@ -67,7 +67,7 @@ def train_page(report: Mapping[str, Any], timeline: Mapping[str, Any]) -> str:
             ],
             "alternatives": [
                 {
-                    "slower": f"{row['step_time'] / step['best'] - 1:.1%}",
+                    "slower": f"{max(row['step_time'] / step['best'] - 1, 0.0):.1%}",
                     "memory": format_quantity(row["memory"], "B"),
                     "strategy": strategy_words(row),
                 }

@@ -67,7 +67,7 @@ def strategy_words(strategy: Mapping[str, Any]) -> str:
     shown = {name: strategy[name] for name in SHORT if _tells(name, strategy)}
     parts = [_words(name, value) for name, value in shown.items()]
     if strategy.get("micro_batches"):
-        parts.append(f"{strategy['micro_batches']:,} micro-batches")
+        parts.append(f"{strategy['micro_batches']:,} micro-batch{'es' * (strategy['micro_batches'] > 1)}")
     return ", ".join(parts)
 
 
@@ -246,7 +246,9 @@ def _print_alternatives(rows: Sequence[Mapping[str, Any]], best: float, console:
     for heading in ("slower by", "memory", "strategy"):
         table.add_column(heading, justify="left" if heading == "strategy" else "right", overflow="fold")
     for row in rows:
-        table.add_row(f"{row['step_time'] / best - 1:.1%}", format_quantity(row["memory"], "B"), strategy_words(row))
+        table.add_row(
+            f"{max(row['step_time'] / best - 1, 0.0):.1%}", format_quantity(row["memory"], "B"), strategy_words(row)
+        )
     console.print(table)
     console.print()
 

@@ -17,6 +17,8 @@ from gigawatt.training._validity import OUT_OF_MEMORY, REJECTIONS
 
 # Levers are pulled by this much, and the effect is told per one per cent.
 PULL = 1.1
+# Steps that differ by less are as fast.
+SAME = 0.0005
 REASONS: Mapping[str, str] = {
     "matrix products": "the slowest stage computes another share of the products, or in shapes that suit the chip less or more",
     "attention": "attention is cut differently over heads and tokens",
@@ -62,9 +64,9 @@ class Comparison:
     def sentences(self) -> tuple[str, ...]:
         """What matters, in words: who is faster and by what, where the memory differs, what does not fit."""
         a, b = self.step_s
-        words = [
-            f"A takes {a:.4g} s per step and B {b:.4g} s: A is {abs(b / a - 1):.1%} {'faster' if a <= b else 'slower'}."
-        ]
+        share = max(a, b) / min(a, b) - 1
+        judged = f"A is {share:.1%} {'faster' if a < b else 'slower'}" if share >= SAME else "they are as fast"
+        words = [f"A takes {a:.4g} s per step and B {b:.4g} s: {judged}."]
         for row in sorted(self.time, key=lambda row: -abs(row["b"] - row["a"]))[:3]:
             if abs(row["b"] - row["a"]) > 0.005 * min(a, b):
                 side = "saves A" if row["b"] > row["a"] else "costs A"
