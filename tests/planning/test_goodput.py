@@ -8,7 +8,10 @@ import pytest
 
 from gigawatt.errors import InputError
 from gigawatt.planning import goodput_scenario, plan_scenario
-from gigawatt.planning._goodput import generation_of
+from gigawatt.planning._binding import levers_of
+from gigawatt.planning._couple import evaluate
+from gigawatt.planning._groups import generation_of
+from gigawatt.planning._inputs import resolve
 from gigawatt.reliability import RECOVERY_POLICIES
 from gigawatt.scenario import scenario_from_mapping
 
@@ -81,7 +84,8 @@ def test_what_the_scenario_states_overrides_the_engine():
         repair_time="2 h",
     )
     job = goodput_scenario(given, replicates=0, duration_s=10 * DAY).job
-    assert (job.policy.name, job.spare_nodes, job.interval_s, job.repair_s) == ("hot_spare", 8, 300.0, 7200.0)
+    assert (job.policy.name, job.spare_nodes, job.interval_s) == ("hot_spare", 8, 300.0)
+    assert {job.repair_of(process) for process in job.processes if process.hardware} == {7200.0}
     assert job.policy.total_s - job.policy.replay_s == pytest.approx(120.0)
     rates = math.fsum(job.rate_of(process) for process in job.processes)
     assert rates == pytest.approx(1024 * 1e-3 / DAY)
@@ -129,10 +133,52 @@ def test_whose_rates_hold(name, generation):
     assert generation_of(name) == generation
 
 
-def test_the_plan_says_which_command_knows_the_other_policies():
-    with pytest.raises(InputError, match="gigawatt goodput") as caught:
-        plan_scenario(small(policy="elastic"))
-    assert len(caught.value.problems) == 1
+@pytest.mark.parametrize("policy", RECOVERY_POLICIES)
+def test_the_plan_and_goodput_give_the_same_answer(policy):
+    """Hot spares are taken from the fleet in a plan; otherwise the jobs are the same."""
+    question = scenario(
+        model="Llama 3 8B",
+        fleet={"accelerator": "H100 SXM", "count": 1024},
+        training={"global_batch": "1024 sequences"},
+        reliability={"policy": policy, "spares": 0},
+    )
+    plan = plan_scenario(question, intervals=False)
+    report = goodput_scenario(question, replicates=0)
+    assert plan.fleet.used == report.job.accelerators
+    assert plan["reliability.goodput"] == pytest.approx(report.result.goodput)
+    assert plan["run.time"] == pytest.approx(report.to_dict()["run_s"], rel=1e-3)
+    for row in report.policies:
+        assert plan[f"reliability.policy.{row.policy}"] == pytest.approx(row.progress), row.policy
+
+
+def test_a_plan_of_islands_pays_for_them_in_tokens():
+    plan = plan_scenario(small(policy="islands", islands=4, inner_steps=200), intervals=False)
+    extra = plan["run.extra_tokens"]
+    assert 0 < extra < 0.46
+    assert plan["run.steps"] == math.ceil(plan["run.tokens"] * (1 + extra) / plan["training.tokens_per_step"])
+    seven = plan_scenario(small(policy="islands", islands=7), intervals=False)
+    assert seven.strategy["data_parallel"] % 7 == 0
+    with pytest.raises(InputError, match="do not divide"):
+        plan_scenario(
+            scenario(
+                fleet={"accelerator": "H100 SXM", "count": 16_384},
+                strategy={"data_parallel": 128},
+                reliability={"policy": "islands", "islands": 7},
+            ),
+            intervals=False,
+        )
+
+
+def test_the_plan_offers_the_policy_that_leaves_most():
+    base = evaluate(resolve(scenario(fleet={"accelerator": "H100 SXM", "count": 100_000})))
+    best = next(iter(base.policies))
+    assert base.policies[best] == max(base.policies.values()) > base.policies["restart"]
+    levers = {
+        lever.name: lever
+        for lever in levers_of(resolve(scenario(fleet={"accelerator": "H100 SXM", "count": 100_000})), base)
+    }
+    assert f"reliability.policy: {best}" in levers["failures"].change
+    assert levers["failures"].time_saved_s > 0
 
 
 def test_kinds_of_one_generation_share_its_rates():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gigawatt.catalog import load_catalog
 from gigawatt.errors import GigawattError
 from gigawatt.planning import evaluate_formula, plan_scenario
+from gigawatt.reliability import RECOVERY_POLICIES
 from gigawatt.report import plan_schema
 from gigawatt.scenario import scenario_from_mapping
 
@@ -45,7 +46,7 @@ QUESTIONS = st.fixed_dictionaries(
     },
     optional={
         "site": section(grid_limit=["1 MW", "100 MW", "3 GW"], pue=[1, 1.2, 3], electricity_price=["$0/kWh"]),
-        "reliability": section(policy=["restart", "hot_spare"]),
+        "reliability": section(policy=list(RECOVERY_POLICIES)),
         "network": section(oversubscription=[1, 4], in_network_reduction=[True]),
     },
 )

@@ -1,36 +1,70 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigawatt.catalog import load_catalog
 from gigawatt.reliability import (
-    ASSUMPTIONS,
+    GENERATIONS,
+    RECOVERY_POLICIES,
+    ReliabilityJob,
     assess,
     availability_interval,
     daly_interval,
+    default_assumptions,
+    default_operations,
+    default_tiers,
     exact_efficiency,
     exact_interval,
     first_order_waste,
+    fleet_processes,
     mean_time_between_failures,
+    operations_of,
     poisson_quantile,
-    spares_needed,
+    processes_of,
+    recovery_of,
+    recovery_policy,
+    tiers_of,
     young_interval,
 )
 
 HOUR, DAY = 3600.0, 86400.0
-VALUES = {path: load_catalog().fact(path).best for path in ASSUMPTIONS}
+
+
+def values_of(policy="restart", generation="H100"):
+    return {path: value.best for path, value in default_assumptions(generation, policy).items()}
+
+
+def job_of(accelerators, policy="restart", **changes):
+    values = values_of(policy)
+    islands = 8 if policy == "islands" else 1
+    return ReliabilityJob(
+        **{
+            "accelerators": accelerators,
+            "processes": processes_of("H100", values),
+            "policy": recovery_of(policy, values, accelerators // islands, 10.0),
+            "islands": islands,
+            "replicas": 16,
+            "step_s": 10.0,
+            "state_bytes": 14e12,
+            "tiers": tiers_of(values),
+            "operations": operations_of(values),
+            "useful_s": 90 * DAY,
+        }
+        | changes
+    )
 
 
 def test_r14_llama_3_rate():
     rate = 419 / 54 / DAY / 16_384
     assert mean_time_between_failures(16_384, rate) == pytest.approx(3.09 * HOUR, rel=0.01)
     assert rate * DAY == pytest.approx(4.74e-4, rel=0.01)
-    # hardware and software rates of the catalogue together are the published total
+    # hardware and software rates of the packaged table together are the published total
+    values = values_of()
     ours = mean_time_between_failures(
-        16_384, VALUES["reliability.hardware_failure_rate"], VALUES["reliability.software_failure_rate"]
+        16_384, values["reliability.hardware_failure_rate"], values["reliability.software_failure_rate"]
     )
     assert ours == pytest.approx(3.09 * HOUR, rel=0.03)
 
@@ -121,37 +155,62 @@ def test_poisson_quantile_refuses():
         poisson_quantile(1.0, 1.0)
 
 
-@pytest.mark.parametrize("accelerators", [8, 1024, 100_000, 1_000_000, 10_000_000])
-def test_assess_is_finite_at_any_size(accelerators):
-    for policy in ("restart", "hot_spare"):
-        result = assess(accelerators=accelerators, parameters=1e12, values=VALUES, policy=policy)
-        assert 0 <= result.goodput <= 1
-        assert result.wall_time.value == pytest.approx(1)
-        assert all(math.isfinite(output.value) for output in result.outputs.values())
+@pytest.mark.parametrize("policy", RECOVERY_POLICIES)
+@pytest.mark.parametrize("accelerators", [128, 1024, 100_000, 1_000_000, 10_000_000])
+def test_assess_is_finite_at_any_size(accelerators, policy):
+    result = assess(job_of(accelerators, policy))
+    assert 0 <= result.goodput <= 1
+    assert result.wall_time.value == pytest.approx(1)
+    assert all(math.isfinite(output.value) for output in result.outputs.values())
 
 
 def test_a_million_accelerators_need_hot_spares():
-    whole = assess(accelerators=1_000_000, parameters=5e12, values=VALUES)
-    spare = assess(accelerators=1_000_000, parameters=5e12, values=VALUES, policy="hot_spare")
+    whole, spare = (assess(job_of(1_000_000, policy, state_bytes=70e12)) for policy in ("restart", "hot_spare"))
     assert whole.goodput < 0.1
-    assert spare.goodput > 0.7
-    assert "hot spares" in whole.warnings[0]
-    assert spares_needed(1_000_000, VALUES) > spares_needed(100_000, VALUES) > 0
-    with pytest.raises(ValueError, match="unknown policy"):
-        assess(accelerators=8, parameters=1, values=VALUES, policy="hope")
+    assert spare.goodput > 0.6
+    assert spare.spare_nodes > assess(job_of(100_000, "hot_spare")).spare_nodes > 0
 
 
-@pytest.mark.parametrize("accelerators", [16_384, 100_000, 1_000_000])
+@pytest.mark.parametrize("accelerators", [16_384, 100_000])
 def test_wall_time_shares_against_simulation(accelerators):
-    """A Poisson stream of failures, each followed by a restart that a failure may interrupt; four shares of the clock."""
-    result = assess(accelerators=accelerators, parameters=1e12, values=VALUES)
+    """A Poisson stream of failures, each followed by a restart that a failure may interrupt; shares of the clock."""
+    free = {name: 0.0 for name in ("fallback_interval_s", "corruption_detect_s")}
+    operations = replace(default_operations(), **free)
+    job = job_of(
+        accelerators, tiers=None, save_s=20.0, reload_s=0.0, spare_nodes=job_of(accelerators).nodes, start_s=0.0
+    )
+    result = assess(replace(job, operations=operations))
     gaps = np.random.default_rng(3).exponential(result.mtbf_s, 400_000)
     down = np.minimum(gaps, result.restart_s)
     saved = np.floor((gaps - down) / (result.interval_s + result.save_s))
     work, saving = saved.sum() * result.interval_s, saved.sum() * result.save_s
-    simulated = [work, saving, down.sum(), gaps.sum() - down.sum() - work - saving]
-    for child, seconds in zip(result.wall_time.children, simulated, strict=True):
-        assert child.value == pytest.approx(seconds / gaps.sum(), abs=2e-3), child.label
+    parts = {child.label: child.value for child in result.wall_time.children}
+    assert parts["useful"] == pytest.approx(work / gaps.sum(), abs=2e-3)
+    assert parts["checkpoint stall"] == pytest.approx(saving / gaps.sum(), abs=2e-3)
+    assert parts["detection"] + parts["restart"] == pytest.approx(down.sum() / gaps.sum(), abs=2e-3)
+
+
+@pytest.mark.parametrize("generation", sorted(set(GENERATIONS.values())))
+def test_the_table_of_a_plan_makes_the_packaged_job_again(generation):
+    values = values_of("hot_spare", generation)
+    assert processes_of(generation, values) == fleet_processes(generation)
+    assert tiers_of(values) == default_tiers()
+    assert operations_of(values) == default_operations()
+    for policy in RECOVERY_POLICIES:
+        assert recovery_of(policy, values_of(policy), 4096, 7.0) == recovery_policy(policy, 4096, step_s=7.0)
+
+
+def test_rates_and_repairs_move_in_proportion():
+    values = values_of()
+    twice = {**values, "reliability.hardware_failure_rate": 2 * values["reliability.hardware_failure_rate"]}
+    longer = {**values, "reliability.repair_s": 3 * values["reliability.repair_s"]}
+    for before, faster, slower in zip(
+        fleet_processes("H100"), processes_of("H100", twice), processes_of("H100", longer), strict=True
+    ):
+        assert faster.rate_per_s == pytest.approx(before.rate_per_s * (2 if before.hardware else 1))
+        assert slower.repair_s == pytest.approx(3 * before.repair_s)
+    same = processes_of("H100", longer, one_repair=True)
+    assert {process.repair_s for process in same if process.hardware} == {longer["reliability.repair_s"]}
 
 
 def test_the_best_interval_keeps_its_digits_for_rare_failures():
@@ -169,7 +228,3 @@ def test_scalars_and_columns_agree():
     columns = exact_efficiency(exact_interval(save, mtbf), save, 20.0, mtbf)
     rows = [float(exact_efficiency(exact_interval(d, m), d, 20.0, m)) for d, m in zip(save, mtbf, strict=True)]
     assert columns == pytest.approx(rows, rel=1e-12)
-
-
-def test_spares_are_whole_servers():
-    assert spares_needed(100_000, VALUES, 8) == 8 * spares_needed(100_000, VALUES)

@@ -16,10 +16,10 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
 from gigawatt.hardware import chip_of, fabric_of, slowest_chip
 from gigawatt.model import Transformer, parameters
-from gigawatt.planning._groups import DEFAULT_COUNT, Group
+from gigawatt.planning._groups import DEFAULT_COUNT, DEFAULT_POLICY, Group, generation_of_fleet
 from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.scenario import Scenario
-from gigawatt.training import constant_facts, default_stack
+from gigawatt.training import OPTIMIZERS, constant_facts, default_stack
 
 DEFAULT_SEQUENCE = 8192
 
@@ -42,6 +42,19 @@ _LABELS = {
 }
 
 
+# What failures rest on besides the reliability engine's own numbers.
+_FAILURE_FACTS = ("reliability.state_bytes_per_parameter", "reliability.tray_accelerators")
+WEIGHT_BYTES = 2.0  # of a parameter in bf16, beside what the optimizer keeps
+
+
+def _state(scenario: Scenario, table: Mapping[str, Sourced]) -> Sourced:
+    """Return the bytes of a checkpoint per parameter under the scenario's optimizer, as uncertain as under Adam."""
+    usual = table["reliability.state_bytes_per_parameter"]
+    best = WEIGHT_BYTES + OPTIMIZERS[scenario.training.optimizer or "adam"].state_bytes
+    share = best / usual.best
+    return replace(usual, low=usual.low * share, best=best, high=usual.high * share)
+
+
 def _given(value: float, unit: str, scenario: Scenario, path: str, label: str) -> Sourced:
     return Sourced.exact(value, unit=unit, grade=Grade.GIVEN, source=scenario.place(path), label=label)
 
@@ -56,9 +69,12 @@ def assumption_table(
     notes: list[str],
 ) -> dict[str, Sourced]:
     table: dict[str, Sourced] = {}
-    for key in (*reliability.ASSUMPTIONS, *power.ASSUMPTIONS, *finance.ASSUMPTIONS, "training.model_error"):
+    for key in (*power.ASSUMPTIONS, *finance.ASSUMPTIONS, *_FAILURE_FACTS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
+    table |= reliability.default_assumptions(generation_of_fleet(groups), scenario.reliability.policy or DEFAULT_POLICY)
+    if scenario.training.optimizer is not None:
+        table["reliability.state_bytes_per_parameter"] = _state(scenario, table)
     slowest = min((group.accelerator for group in groups), key=_rate)
     stack = scenario.training.stack or default_stack(slowest.vendor, slowest.name)
     table |= {f"training.{key}": fact for key, fact in constant_facts(stack, slowest.name).items()}

@@ -6,11 +6,12 @@ import math
 from dataclasses import replace
 
 from gigawatt.errors import InfeasibleError, InputError
-from gigawatt.planning._couple import Evaluation, evaluate, server_of
+from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Binding, Constraint, Lever
 from gigawatt.planning._width import Width
 from gigawatt.quantity import format_quantity
+from gigawatt.reliability import POLICY_WORDS
 
 # A larger fleet that saves less than this share of the run is not what binds.
 USELESS = 0.01
@@ -308,15 +309,7 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
             inputs.with_value("training.global_batch", 2 * batch),
         )
     )
-    if (scenario.reliability.policy or "restart") == "restart":
-        spare = replace(scenario, reliability=scenario.reliability.model_copy(update={"policy": "hot_spare"}))
-        found.append(
-            (
-                "failures",
-                "Hot spares instead of restarting the whole job (reliability.policy: hot_spare).",
-                replace(inputs, scenario=spare),
-            )
-        )
+    found += _recoveries(inputs, base)
     out = scenario.network.scale_out or (
         inputs.reference.scale_out_bytes_per_s.best if inputs.reference.scale_out_bytes_per_s else None
     )
@@ -333,11 +326,22 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
     return found
 
 
+def _recoveries(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs]]:
+    """Return the recovery policy that leaves most of the wall time, where it is another one."""
+    now = base.reliability.policy
+    best = next(iter(base.policies))
+    if best == now or base.policies[best] < (1.0 + USELESS) * base.policies[now]:
+        return []
+    words = POLICY_WORDS[best]
+    change = f"{words[0].upper()}{words[1:]} instead of {POLICY_WORDS[now]} (reliability.policy: {best})."
+    return [("failures", change, inputs.with_policy(best))]
+
+
 def _whole_servers(inputs: Inputs, base: Evaluation, other: int | None, beyond: int) -> int:
     """Return the accelerators that could be powered without the limit that cuts the fleet: those asked for, or the whole
     servers that the other limit leaves; `beyond` where there is neither.
     """
-    server, asked = server_of(inputs), base.limits.requested
+    server, asked = inputs.server, base.limits.requested
     left = beyond if other is None and asked is None else other
     if left is None or (asked is not None and asked <= left):
         assert asked is not None

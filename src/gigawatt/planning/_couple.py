@@ -13,21 +13,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 
 from gigawatt import finance, power, reliability
-from gigawatt.errors import InfeasibleError
+from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.evidence import Output
 from gigawatt.hardware import plan_network
+from gigawatt.planning._failures import Failures
 from gigawatt.planning._groups import DEFAULT_COUNT, Group
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Fleet, FleetGroup
-from gigawatt.planning._width import Width, Widths, widths
+from gigawatt.planning._width import Goodput, Width, Widths, widths
 from gigawatt.quantity import format_quantity
 from gigawatt.training import Constants, TrainingJob, TrainingResult, infeasible, train
 
-# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
-LARGEST_SERVER = 16
 # What a fleet is looked for in where neither a count nor a limit is given: a bound for the search, far above any site.
 MOST_ACCELERATORS = 20_000_000
 
@@ -66,6 +64,7 @@ class Evaluation:
     widths: tuple[Width, ...]
     training: TrainingResult
     reliability: reliability.ReliabilityResult
+    policies: Mapping[str, float]
     power: power.PowerResult
     finance: finance.FinanceResult
     outputs: Mapping[str, Output]
@@ -92,22 +91,19 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
             remedy="fewer spares or more accelerators",
         )
     job = job_of(inputs, powered - spares)
-    assess = _failures_of(inputs, spares)
-    weighed = _weighed(inputs, job, {**inputs.pins, **(pins or {})}, lambda count: assess(count).goodput)
+    tokens = inputs.value("training.tokens")
+    failing = Failures(inputs=inputs, steps=math.ceil(tokens / job.tokens_per_step))
+    weighed = _weighed(inputs, job, {**inputs.pins, **(pins or {})}, failing.progress)
     trained = train(
         job, weighed.best.columns, constraints=inputs.constraints, found=weighed.found, evaluator=weighed.evaluator
     )
-    failures = assess(trained.accelerators)
+    chosen = (trained.accelerators, weighed.best.replica, trained.step_s)
+    failures = failing.assess(failing.policy, *chosen)
+    others = _others(failing, *chosen)
     if failures.goodput < 1e-6:
-        raise InfeasibleError(
-            f"failures stop the run: {trained.accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, a restart takes "
-            f"{format_quantity(failures.restart_s, 's')}. Hot spares (reliability.policy: hot_spare) would leave "
-            f"{failures.outputs['reliability.hot_spare_goodput'].value:.0%} goodput.",
-            constraint="failures",
-            remedy="reliability.policy: hot_spare",
-        )
-    tokens = inputs.value("training.tokens")
-    steps = math.ceil(tokens / job.tokens_per_step)
+        raise _stopped(failures, others, trained.accelerators)
+    extra = failing.extra_tokens(failing.policy, failures.islands).best
+    steps = math.ceil(tokens * (1.0 + extra) / job.tokens_per_step)
     run_s = steps * trained.step_s / failures.goodput
     loads = [_load(inputs, group) for group in groups]
     powers = power.assess(
@@ -145,7 +141,8 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
         **trained.outputs,
         "training.computing_fraction": _computing(trained),
         **failures.outputs,
-        **_run_outputs(inputs, job, trained, failures, steps, run_s, energy),
+        **_policy_outputs(others),
+        **_run_outputs(inputs, trained, failures, extra, steps, run_s, energy),
         **powers.outputs,
         **money.outputs,
     }
@@ -156,43 +153,55 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
         widths=weighed.tried,
         training=trained,
         reliability=failures,
+        policies=others,
         power=powers,
         finance=money,
         outputs=outputs,
     )
 
 
-def _failures_of(inputs: Inputs, spares: int) -> Callable[[int], reliability.ReliabilityResult]:
-    """Return the failures of a job as a function of its accelerators, each number assessed once."""
-    asked = inputs.scenario.reliability
-    parameters, values = inputs.value("model.parameters"), inputs.values(reliability.ASSUMPTIONS)
+def _others(failing: Failures, accelerators: int, replica: int, step_s: float) -> dict[str, float]:
+    """Return the useful share of the wall time under every policy that suits the replicas, extra tokens counted as
+    lost, most first.
+    """
+    found = {}
+    for policy in reliability.RECOVERY_POLICIES:
+        try:
+            other = failing.assess(policy, accelerators, replica, step_s)
+        except InputError:
+            continue
+        found[policy] = other.goodput / (1.0 + failing.extra_tokens(policy, other.islands).best)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
-    @cache
-    def assess(accelerators: int) -> reliability.ReliabilityResult:
-        return reliability.assess(
-            accelerators=accelerators,
-            parameters=parameters,
-            values=values,
-            policy=asked.policy or "restart",
-            spares=spares,
-            interval_s=asked.checkpoint_interval,
-            restart_s=asked.restart_time,
+
+def _stopped(
+    failures: reliability.ReliabilityResult, others: Mapping[str, float], accelerators: int
+) -> InfeasibleError:
+    best = next(iter(others))
+    head = (
+        f"failures stop the run: {accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, "
+        f"a stop takes {format_quantity(failures.restart_s, 's')}."
+    )
+    if others[best] < 1e-6:
+        return InfeasibleError(
+            f"{head} No recovery policy helps; fewer accelerators would.",
+            constraint="failures",
+            remedy="a smaller fleet",
         )
+    words = reliability.POLICY_WORDS[best]
+    return InfeasibleError(
+        f"{head} {words[0].upper()}{words[1:]} (reliability.policy: {best}) would leave {others[best]:.0%} goodput.",
+        constraint="failures",
+        remedy=f"reliability.policy: {best}",
+    )
 
-    return assess
 
-
-def _weighed(inputs: Inputs, job: TrainingJob, pins: Mapping[str, int], goodput: Callable[[int], float]) -> Widths:
+def _weighed(inputs: Inputs, job: TrainingJob, pins: Mapping[str, int], goodput: Goodput) -> Widths:
     """Return what numbers of accelerators are worth. Raises InfeasibleError where no strategy fits."""
     found = widths(job, goodput, pins, inputs.constraints)
     if isinstance(found, Widths):
         return found
-    raise infeasible(job, found, pins, inputs.constraints, None, server_of(inputs), resizing(job, inputs))
-
-
-def server_of(inputs: Inputs) -> int:
-    """Return how many accelerators come together: those of a server (of the largest, in a mixed fleet)."""
-    return max(group.accelerator.server_chips or 1 for group in inputs.groups)
+    raise infeasible(job, found, pins, inputs.constraints, None, inputs.server, resizing(job, inputs))
 
 
 def resizing(job: TrainingJob, inputs: Inputs) -> Callable[[int], TrainingJob]:
@@ -366,14 +375,17 @@ def _nothing_powered(inputs: Inputs, limits: Limits) -> InfeasibleError:
 
 
 def _spares(inputs: Inputs, powered: int) -> int:
+    """Return the accelerators of the powered fleet that stand by: those asked for; hot spares, as many as cover the
+    nodes under repair. Under any other policy spare nodes are kept beside the fleet.
+    """
     asked = inputs.scenario.reliability
     if asked.spares is not None:
         return asked.spares
     if asked.policy != "hot_spare":
         return 0
-    server = max(group.accelerator.server_chips or 1 for group in inputs.groups)
-    lost = server if server <= LARGEST_SERVER else int(inputs.value("reliability.tray_accelerators"))
-    return reliability.spares_needed(powered, inputs.values(reliability.ASSUMPTIONS), lost)
+    failing = Failures(inputs=inputs, steps=1)
+    each = min(inputs.node, powered)
+    return failing.assess("hot_spare", powered, each, 1.0).spare_nodes * each
 
 
 # outputs that belong to no single engine -----------------------------------------------------------------------------
@@ -456,11 +468,40 @@ def _fleet_outputs(inputs: Inputs, fleet: Fleet, limits: Limits) -> dict[str, Ou
     return outputs
 
 
+def _policy_outputs(others: Mapping[str, float]) -> dict[str, Output]:
+    """Return what every policy would leave of the wall time."""
+    return {
+        f"reliability.policy.{name}": Output(
+            label=f"goodput with {reliability.POLICY_WORDS[name]}",
+            value=value,
+            unit="fraction",
+            method="closed form with the times of this policy (docs/reliability.md), extra tokens of islands counted as lost",
+            inputs={"rate": "reliability.failure_rate"},
+        )
+        for name, value in others.items()
+    }
+
+
+def _extra_outputs(islands: int, extra: float) -> dict[str, Output]:
+    """Return the extra tokens of asynchronous islands, where there are any."""
+    if islands == 1:
+        return {}
+    return {
+        "run.extra_tokens": Output(
+            label="extra tokens of asynchronous islands, share",
+            value=extra,
+            unit="fraction",
+            method=f"per island and model size ({islands} islands; docs/science.md 10.6)",
+            inputs={"each": "reliability.extra_tokens_per_island", "parameters": "model.parameters"},
+        )
+    }
+
+
 def _run_outputs(
     inputs: Inputs,
-    job: TrainingJob,
     trained: TrainingResult,
     failures: reliability.ReliabilityResult,
+    extra: float,
     steps: int,
     run_s: float,
     energy: float,
@@ -470,6 +511,7 @@ def _run_outputs(
         "run.tokens": Output(
             label="training tokens", value=tokens, unit="token", formula="tokens", inputs={"tokens": "training.tokens"}
         ),
+        **_extra_outputs(failures.islands, extra),
         "run.compute": Output(
             label="training computation",
             value=trained.outputs["training.flop_per_token"].value * tokens,
@@ -481,8 +523,9 @@ def _run_outputs(
             label="optimizer steps",
             value=float(steps),
             unit="",
-            formula="ceil(tokens / step)",
-            inputs={"tokens": "run.tokens", "step": "training.tokens_per_step"},
+            formula="ceil(tokens * (1 + extra) / step)" if extra else "ceil(tokens / step)",
+            inputs={"tokens": "run.tokens", "step": "training.tokens_per_step"}
+            | ({"extra": "run.extra_tokens"} if extra else {}),
         ),
         "run.time_ideal": Output(
             label="run without failures",
@@ -547,5 +590,4 @@ def _run_outputs(
             formula="all * sample / tokens",
             inputs={"all": "run.tokens", "sample": "training.sample_bytes", "tokens": "training.tokens_per_sample"},
         )
-    del job
     return outputs

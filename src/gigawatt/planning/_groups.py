@@ -13,10 +13,12 @@ from gigawatt.catalog import (
 from gigawatt.errors import InputError, Problem
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Precision
+from gigawatt.reliability import GENERATIONS
 from gigawatt.scenario import AcceleratorItem, Scenario
 
 DEFAULT_ACCELERATOR = "H100 SXM"
 DEFAULT_COUNT = 1024
+DEFAULT_POLICY = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,20 @@ class Group:
 
     accelerator: Accelerator
     count: int | None
+
+
+def generation_of(accelerator: str) -> str:
+    """Return whose failure rates hold for an accelerator of the catalogue: the longest generation that its name begins
+    with, else "generic".
+    """
+    first = accelerator.replace("-", " ").split()[:1]
+    return max((key for key in GENERATIONS if first == [key]), key=len, default="generic")
+
+
+def generation_of_fleet(groups: Sequence[Group]) -> str:
+    """Return whose failure rates hold for a fleet: "generic" where its kinds have different ones."""
+    found = [generation_of(group.accelerator.name) for group in groups]
+    return found[0] if len({GENERATIONS[name] for name in found}) == 1 else "generic"
 
 
 def groups_of(scenario: Scenario, catalog: Catalog, sized: bool = True) -> tuple[Group, ...]:

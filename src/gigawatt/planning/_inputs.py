@@ -14,17 +14,26 @@ from gigawatt.catalog import (
     model_from_spec,
 )
 from gigawatt.errors import InputError, Problem, nearest_name
-from gigawatt.evidence import Sourced
+from gigawatt.evidence import Grade, Sourced
 from gigawatt.hardware import Chip, Fabric, WideArea, chip_of, fabric_of, slowest_chip
 from gigawatt.model import PRECISIONS, Precision, Transformer, transformer_of
 from gigawatt.planning._assumptions import assumption_table, overridden
-from gigawatt.planning._groups import Group, groups_of, hardware_problems, slowest
-from gigawatt.reliability import POLICIES
+from gigawatt.planning._groups import (
+    DEFAULT_POLICY,
+    Group,
+    generation_of_fleet,
+    groups_of,
+    hardware_problems,
+    slowest,
+)
+from gigawatt.reliability import default_assumptions
 from gigawatt.scenario import Scenario
 from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
 
 # Fields of the strategy section that are no decisions.
 NO_DECISIONS = {"constraints", "memory_margin"}
+# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
+LARGEST_SERVER = 16
 DEFAULT_MODEL = "Llama 3.1 405B"
 
 
@@ -68,6 +77,18 @@ class Inputs:
                 result = result._with_accelerator(group, path.removeprefix(prefix), changed[path])
         return result
 
+    def with_policy(self, policy: str) -> Inputs:
+        """Return the same inputs under another recovery policy, with its packaged times for those that nobody states."""
+        scenario, generation = self.scenario, generation_of_fleet(self.groups)
+        before = default_assumptions(generation, scenario.reliability.policy or DEFAULT_POLICY)
+        fresh = {
+            path: value
+            for path, value in default_assumptions(generation, policy).items()
+            if value != before.get(path) and (path not in before or self.assumptions[path].grade is not Grade.GIVEN)
+        }
+        changed = replace(scenario, reliability=scenario.reliability.model_copy(update={"policy": policy}))
+        return replace(self, scenario=changed, assumptions={**self.assumptions, **fresh})
+
     def _with_accelerator(self, changed: Group, field: str, value: Sourced) -> Inputs:
         groups = tuple(
             replace(group, accelerator=group.accelerator.with_number(field, value)) if group is changed else group
@@ -79,6 +100,17 @@ class Inputs:
     def chip(self) -> Chip:
         """The roofline of the reference accelerator."""
         return slowest_chip([chip_of(group.accelerator) for group in self.groups])
+
+    @property
+    def server(self) -> int:
+        """Accelerators that come together: those of a server (of the largest, in a mixed fleet)."""
+        return max(group.accelerator.server_chips or 1 for group in self.groups)
+
+    @property
+    def node(self) -> int:
+        """Accelerators that one failure takes out: a server, or the tray of a rack."""
+        server = self.server
+        return server if server <= LARGEST_SERVER else int(self.value("reliability.tray_accelerators"))
 
     def fabric(self, accelerators: int) -> Fabric:
         """Return the network of a number of accelerators."""
@@ -133,16 +165,6 @@ def resolve(scenario: Scenario, whole_plan: bool = True, sized: bool = True) -> 
             )
         )
     problems += _named_problems(scenario)
-    if whole_plan and (scenario.reliability.policy or POLICIES[0]) not in POLICIES:
-        problems.append(
-            Problem(
-                message="the plan does not cover this policy; `gigawatt goodput` does",
-                location=scenario.place("reliability.policy"),
-                path="reliability.policy",
-                found=repr(scenario.reliability.policy),
-                allowed=", ".join(POLICIES),
-            )
-        )
     if (scenario.network.sites or 1) > 1 and scenario.network.wide_area is None:
         problems.append(
             Problem(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gigawatt.errors import InfeasibleError, InputError, Problem
 from gigawatt.hardware import chip_of
-from gigawatt.planning._couple import resizing, server_of, training_job
+from gigawatt.planning._couple import resizing, training_job
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.scenario import Scenario
 from gigawatt.training import (
@@ -91,7 +91,7 @@ def mix_scenario(scenario: Scenario) -> MixedResult:
         pins=inputs.pins,
         constraints=inputs.constraints,
         keep=0,
-        unit=server_of(inputs),
+        unit=inputs.server,
         resized=resizing(together, inputs),
     )
     jobs = [_kind_job(inputs, index) for index in range(len(inputs.groups))]

@@ -8,7 +8,7 @@ from typing import Any
 
 from gigawatt.errors import InfeasibleError
 from gigawatt.model import FlopConvention
-from gigawatt.planning._couple import job_of, resizing, server_of, training_job
+from gigawatt.planning._couple import job_of, resizing, training_job
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._train import error_of
 from gigawatt.quantity import format_quantity
@@ -90,7 +90,7 @@ def _best(inputs: Inputs, wide: bool) -> TrainingResult:
         constraints=inputs.constraints,
         keep=0,
         space=Space.wide(job) if wide else None,
-        unit=server_of(inputs),
+        unit=inputs.server,
         resized=resizing(job, inputs),
     )
 
@@ -129,7 +129,7 @@ def _deadline(inputs: Inputs, useful_s: float, wide: bool) -> Answer:
     tight = _check_feasible(question, most)
     question = replace(question, margin=0.0) if tight else question
     job, columns = _smallest(question, most)
-    server = server_of(inputs)
+    server = inputs.server
     used = int(columns.accelerators[0])
     count = -(-used // server) * server
     job, columns = _best_of(question, job, columns, count)
@@ -172,7 +172,7 @@ def _check_feasible(question: _Question, most: TrainingJob) -> bool:
     inputs, pins, rules = question.inputs, question.inputs.pins, question.inputs.constraints
     found = search(most, question.space(most), pins, 0, constraints=rules, margin=question.margin)
     if found.best is None:
-        raise infeasible(most, found, pins, rules, question.space(most), server_of(inputs), resizing(most, inputs))
+        raise infeasible(most, found, pins, rules, question.space(most), inputs.server, resizing(most, inputs))
     run_s, needed = question.run_s(most, found.best), format_quantity(question.useful_s, "s")
     if run_s > question.useful_s:
         raise InfeasibleError(

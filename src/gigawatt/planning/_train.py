@@ -9,7 +9,7 @@ from typing import Any
 
 from gigawatt._version import __version__
 from gigawatt.model import FlopConvention
-from gigawatt.planning._couple import resizing, server_of, training_job
+from gigawatt.planning._couple import resizing, training_job
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.quantity import format_quantity
 from gigawatt.scenario import Scenario
@@ -156,7 +156,7 @@ def train_scenario(scenario: Scenario, wide: bool = False) -> TrainReport:
         pins=inputs.pins,
         constraints=inputs.constraints,
         space=Space.wide(job) if wide else None,
-        unit=server_of(inputs),
+        unit=inputs.server,
         resized=resizing(job, inputs),
     )
     low, high = error_of(inputs, job)

@@ -8,6 +8,7 @@ more than that, it is asked again with fewer accelerators, until even a run with
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,9 @@ from gigawatt.training import (
 )
 
 # Numbers of accelerators at which goodput is looked at, each a share of the one before.
-GRID = 0.95
+GRID = 0.95 ** np.arange(400)
+# Useful share of the wall time of (accelerators, accelerators of a replica, step time).
+Goodput = Callable[[int, int, float], float]
 # Below this goodput far fewer accelerators may be better.
 FAILING = 0.5
 
@@ -39,6 +42,11 @@ class Width:
     accelerators: int
     step_s: float
     goodput: float
+
+    @property
+    def replica(self) -> int:
+        """Accelerators of one replica."""
+        return int(self.columns.replica[0])
 
     @property
     def wall_s(self) -> float:
@@ -64,13 +72,14 @@ class Widths:
 
 def widths(
     job: TrainingJob,
-    goodput: Callable[[int], float],
+    goodput: Goodput,
     pins: Mapping[str, int],
     constraints: Sequence[Constraint] = (),
 ) -> Widths | SearchResult:
     """Return what numbers of accelerators are worth, or the search where no strategy fits.
 
-    `goodput` is the useful share of the wall time of a number of accelerators. Raises as `training.search`.
+    `goodput` falls as the accelerators become more. What is not searched is judged with the replica and the step of the
+    fastest strategy. Raises as `training.search`.
     """
     margin, evaluator = memory_margin(job, constraints), Evaluator(job)
 
@@ -92,12 +101,16 @@ def widths(
         return first
     fresh = _rows(evaluator, first.by_count, goodput)
     rows = {row.accelerators: row for row in fresh}
-    guess = _most_useful(job.accelerators, goodput) if fresh[-1].goodput < FAILING else job.accelerators
+
+    def like_fastest(count: int) -> float:
+        return goodput(count, fresh[0].replica, fresh[0].step_s)
+
+    guess = _most_useful(job.accelerators, like_fastest) if fresh[-1].goodput < FAILING else job.accelerators
     if guess < fresh[-1].accelerators:  # a good row early on saves searches
         rows |= {row.accelerators: row for row in _rows(evaluator, searched(guess).by_count, goodput)}
     while fresh:
         least = min(row.wall_s for row in rows.values())
-        count = _next(fresh[-1].accelerators - 1, fresh[0].step_s, least, goodput)
+        count = _next(fresh[-1].accelerators - 1, fresh[0].step_s, least, like_fastest)
         found = searched(count, within_s=least) if count else None
         # a job that has to give up the memory margin is no alternative to one that keeps it
         fresh = _rows(evaluator, found.by_count, goodput) if found and (first.tight or not found.tight) else []
@@ -107,24 +120,24 @@ def widths(
 
 def _most_useful(accelerators: int, goodput: Callable[[int], float]) -> int:
     """Return the number of accelerators whose useful time would be largest if the rate grew with their number."""
-    counts = np.unique((accelerators * GRID ** np.arange(0, 400)).astype(np.int64))
+    counts = np.unique((accelerators * GRID[::4]).astype(np.int64))
     return int(max(counts[counts >= 1].tolist(), key=lambda count: count * goodput(count)))
 
 
-def _rows(evaluator: Evaluator, columns: Columns | None, goodput: Callable[[int], float]) -> list[Width]:
+def _rows(evaluator: Evaluator, columns: Columns | None, goodput: Goodput) -> list[Width]:
     """Return one row per strategy, fastest (and most accelerators) first."""
     if columns is None:
         return []
-    step = evaluator.evaluate(columns).step_s
-    counts = columns.accelerators.tolist()
+    step = evaluator.evaluate(columns).step_s.tolist()
+    counts, replicas = columns.accelerators.tolist(), columns.replica.tolist()
     return [
         Width(
             columns=columns.take(slice(index, index + 1)),
-            accelerators=count,
-            step_s=float(step[index]),
-            goodput=goodput(count),
+            accelerators=counts[index],
+            step_s=step[index],
+            goodput=goodput(counts[index], replicas[index], step[index]),
         )
-        for index, count in enumerate(counts)
+        for index in range(len(counts))
     ]
 
 
@@ -132,12 +145,11 @@ def _next(count: int, step_s: float, wall_s: float, goodput: Callable[[int], flo
     """Return the largest number of accelerators, at most `count`, with which a run could still be shorter than
     `wall_s` a step although its step takes no less than `step_s`; 0 where none could.
     """
-    if step_s >= wall_s:
+    if step_s >= wall_s or count < 1:
         return 0
     needed = step_s / wall_s
-    for fewer in count * GRID ** np.arange(0, 400):
-        if fewer < 1:
-            return 0
-        if goodput(int(fewer)) >= needed:
-            return min(count, int(np.ceil(fewer / GRID)))
-    return 0
+    fewer = count * GRID[count * GRID >= 1]
+    index = bisect_left(fewer, 1, key=lambda value: int(goodput(int(value)) >= needed))
+    if index == len(fewer):
+        return 0
+    return min(count, int(np.ceil(fewer[index] / GRID[1])))

@@ -5,7 +5,15 @@
 docs/reliability.md says in plain words what is modelled; docs/science.md 8 holds the formulas.
 """
 
-from gigawatt.reliability._assess import ASSUMPTIONS, POLICIES, ReliabilityResult, assess, spares_needed
+from gigawatt.reliability._assess import ReliabilityResult, assess
+from gigawatt.reliability._assumptions import (
+    default_assumptions,
+    extra_tokens,
+    operations_of,
+    processes_of,
+    recovery_of,
+    tiers_of,
+)
 from gigawatt.reliability._closed import CATEGORIES, closed_shares, goodput_columns
 from gigawatt.reliability._data_movement import DataMovement, Device, data_movement_limit, tensor_exchange_bytes
 from gigawatt.reliability._formulas import (
@@ -28,7 +36,14 @@ from gigawatt.reliability._job import (
     operation_values,
     terms,
 )
-from gigawatt.reliability._policies import RECOVERY_POLICIES, STATES, RecoveryPolicy, policy_times, recovery_policy
+from gigawatt.reliability._policies import (
+    POLICY_WORDS,
+    RECOVERY_POLICIES,
+    STATES,
+    RecoveryPolicy,
+    policy_times,
+    recovery_policy,
+)
 from gigawatt.reliability._processes import (
     COMPONENTS,
     DOMAINS,
@@ -85,13 +100,12 @@ from gigawatt.reliability._spares import mean_beyond, out_above, spares_for
 from gigawatt.reliability._tiers import TIERS, CheckpointTiers, default_tiers, state_bytes, tier_values
 
 __all__ = [
-    "ASSUMPTIONS",
     "CATEGORIES",
     "COMPONENTS",
     "DOMAINS",
     "GENERATIONS",
     "LIMITS",
-    "POLICIES",
+    "POLICY_WORDS",
     "RECOVERY_POLICIES",
     "STATES",
     "TIERS",
@@ -126,6 +140,7 @@ __all__ = [
     "daly_interval",
     "data_movement_limit",
     "decoupled_diloco",
+    "default_assumptions",
     "default_operations",
     "default_tiers",
     "diloco",
@@ -133,6 +148,7 @@ __all__ = [
     "exact_efficiency",
     "exact_interval",
     "exchange",
+    "extra_tokens",
     "fibre_s",
     "first_order_waste",
     "flat_ring_s",
@@ -148,10 +164,13 @@ __all__ = [
     "mean_time_between_failures",
     "network_size",
     "operation_values",
+    "operations_of",
     "optics_failure_rate",
     "out_above",
     "poisson_quantile",
     "policy_times",
+    "processes_of",
+    "recovery_of",
     "recovery_policy",
     "regional_sync_s",
     "ring_bytes",
@@ -160,7 +179,6 @@ __all__ = [
     "simulate",
     "site_facts",
     "spares_for",
-    "spares_needed",
     "start_up_s",
     "state_bytes",
     "straggler_factor",
@@ -169,6 +187,7 @@ __all__ = [
     "tensor_exchange_bytes",
     "terms",
     "tier_values",
+    "tiers_of",
     "token_penalty",
     "traffic_bits_per_s",
     "traffic_ratio",

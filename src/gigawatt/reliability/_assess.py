@@ -1,4 +1,4 @@
-"""How much of the wall time advances training, and what the failures cost."""
+"""Goodput of a job as numbers of a plan, in closed form: every one names what it was made from."""
 
 from __future__ import annotations
 
@@ -8,35 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from gigawatt.evidence import Breakdown, Output, outputs_frame
-from gigawatt.reliability._formulas import (
-    exact_efficiency,
-    exact_interval,
-    mean_time_between_failures,
-    poisson_quantile,
-)
+from gigawatt.reliability._assumptions import HARDWARE_RATE, PREFIX, REPAIR, SOFTWARE_RATE
+from gigawatt.reliability._closed import CATEGORIES, closed_shares
+from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._policies import POLICY_WORDS, REFERENCE_ACCELERATORS
 
-ASSUMPTIONS = (
-    "reliability.hardware_failure_rate",
-    "reliability.software_failure_rate",
-    "reliability.state_bytes_per_parameter",
-    "reliability.device_to_host_bytes_per_s",
-    "reliability.checkpoint_stop_s",
-    "reliability.detect_s",
-    "reliability.start_reference_s",
-    "reliability.start_exponent",
-    "reliability.hot_spare_restart_s",
-    "reliability.hot_spare_save_s",
-    "reliability.repair_s",
-    "reliability.tray_accelerators",
-)
-START_REFERENCE_ACCELERATORS = 512
-SPARE_PROBABILITY = 0.99
-POLICIES = ("restart", "hot_spare")
+MTBF = f"{PREFIX}mean_time_between_failures"
+RATE = f"{PREFIX}failure_rate"
+USED = "training.accelerators_used"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilityResult:
-    """Failure rate, checkpoints and goodput of one job under one recovery policy."""
+    """Failure rate, checkpoints and goodput of one job under one recovery policy, without curves or a simulation
+    (`GoodputResult`). `wall_time` are shares by CATEGORIES.
+    """
 
     policy: str
     mtbf_s: float
@@ -44,10 +30,11 @@ class ReliabilityResult:
     save_s: float
     restart_s: float
     goodput: float
-    spares: int
+    spare_nodes: int
+    islands: int
     wall_time: Breakdown
     outputs: Mapping[str, Output]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -63,208 +50,163 @@ class ReliabilityResult:
         return outputs_frame(self.outputs)
 
 
-def spares_needed(accelerators: int, values: Mapping[str, float], accelerators_per_server: int = 1) -> int:
-    """Return the hot spares, in accelerators, that cover the servers under repair in 99 % of the time.
-
-    A failed accelerator takes its whole server of `accelerators_per_server` out, so servers are counted (Poisson,
-    docs/science.md 8.7).
-    """
-    mean = accelerators * values["reliability.hardware_failure_rate"] * values["reliability.repair_s"]
-    return accelerators_per_server * poisson_quantile(mean, SPARE_PROBABILITY)
-
-
-def assess(
-    *,
-    accelerators: int,
-    parameters: float,
-    values: Mapping[str, float],
-    policy: str = "restart",
-    interval_s: float | None = None,
-    restart_s: float | None = None,
-    spares: int = 0,
-) -> ReliabilityResult:
-    """Return the goodput of a job of `accelerators` that trains `parameters`, by closed form, valid up to millions.
-
-    `values` holds the ASSUMPTIONS in SI units. `policy` is "restart" (whole job from a checkpoint) or "hot_spare"
-    (swap the failed part and fetch its state from a neighbour). `interval_s` (useful work between saves) and
-    `restart_s` override the optimum and the estimate. Raises KeyError for a missing assumption and ValueError for an
-    unknown policy.
-    """
-    if policy not in POLICIES:
-        raise ValueError(f"unknown policy {policy!r}")
-    v = {path.partition(".")[2]: values[path] for path in ASSUMPTIONS}
-    mtbf = float(mean_time_between_failures(accelerators, v["hardware_failure_rate"], v["software_failure_rate"]))
-    copied = parameters * v["state_bytes_per_parameter"]
-    save = copied / accelerators / v["device_to_host_bytes_per_s"] + v["checkpoint_stop_s"]
-    start = v["start_reference_s"] * (accelerators / START_REFERENCE_ACCELERATORS) ** v["start_exponent"]
-    restart = restart_s if restart_s is not None else v["detect_s"] + start
-    swap, swap_save = v["hot_spare_restart_s"], v["hot_spare_save_s"]
-    hot_tau = float(exact_interval(swap_save, mtbf))
-    hot = float(exact_efficiency(hot_tau, swap_save, swap, mtbf))
-    whole_tau = interval_s or float(exact_interval(save, mtbf))
-    whole = float(exact_efficiency(whole_tau, save, restart, mtbf))
-    chosen = (whole_tau, save, restart, whole) if policy == "restart" else (interval_s or hot_tau, swap_save, swap, hot)
-    if policy == "hot_spare" and interval_s:
-        chosen = (interval_s, swap_save, swap, float(exact_efficiency(interval_s, swap_save, swap, mtbf)))
-    tau, chosen_save, chosen_restart, goodput = chosen
-    notes = []
-    if policy == "restart" and goodput < 0.5:
-        notes.append(
-            f"restarting the whole job at every failure leaves {goodput:.1%} of {accelerators:,} accelerators' time; hot spares would leave {hot:.0%} (reliability.policy: hot_spare)"
-        )
-    outputs = _outputs(
-        mtbf, copied, save, whole_tau, restart, whole, hot, restart_s is not None, interval_s is not None
-    )
-    outputs["reliability.goodput"] = Output(
-        label=f"goodput ({'whole-job restart' if policy == 'restart' else 'hot spares'})",
-        value=goodput,
-        unit="fraction",
-        formula="chosen",
-        inputs={"chosen": "reliability.restart_goodput" if policy == "restart" else "reliability.hot_spare_goodput"},
-    )
-    if policy == "hot_spare" and interval_s:
-        outputs["reliability.goodput"] = Output(
-            label="goodput (hot spares)",
-            value=goodput,
-            unit="fraction",
-            method="exact efficiency at the given checkpoint interval",
-            inputs={"mtbf": "reliability.mean_time_between_failures"},
-        )
-    outputs["reliability.spares"] = Output(
-        label="hot spares",
-        value=float(spares),
-        unit="",
-        method="spares that cover 99 % of repair times (Poisson), or as given",
-        inputs={
-            "rate": "reliability.hardware_failure_rate",
-            "repair": "reliability.repair_s",
-            "tray": "reliability.tray_accelerators",
-        },
-    )
+def assess(job: ReliabilityJob) -> ReliabilityResult:
+    """Return the goodput of a job by closed form, valid up to millions of accelerators (docs/science.md 8.4, 8.11)."""
+    t = terms(job)
+    shares = {name: float(value[0]) for name, value in closed_shares(job, t).items()}
     return ReliabilityResult(
-        policy=policy,
-        mtbf_s=mtbf,
-        interval_s=tau,
-        save_s=chosen_save,
-        restart_s=chosen_restart,
-        goodput=goodput,
-        spares=spares,
-        wall_time=_wall_time(goodput, tau, chosen_save, chosen_restart, mtbf),
-        outputs=outputs,
-        warnings=tuple(notes),
+        policy=job.policy.name,
+        mtbf_s=1.0 / t.rate if t.rate > 0 else math.inf,
+        interval_s=t.interval_s,
+        save_s=t.save_s,
+        restart_s=t.restart_s,
+        goodput=shares["useful"],
+        spare_nodes=t.spares,
+        islands=job.islands,
+        wall_time=Breakdown.of("wall time", "fraction", {name: shares[name] for name in CATEGORIES}),
+        outputs=job_outputs(job, t, shares["useful"]),
+        warnings=late_uploads(t),
     )
 
 
-def _wall_time(goodput: float, tau: float, save: float, restart: float, mtbf: float) -> Breakdown:
-    """Return the shares of wall time: useful, saving, restarting, and work done twice (the rest).
-
-    A restart begins at every failure and lasts R or until the next failure, M*(1 - exp(-R/M)) on average, so restarting
-    takes exactly 1 - exp(-R/M) of the time.
-    """
-    saving = goodput * save / tau if tau else 0.0
-    restarting = -math.expm1(-restart / mtbf)
-    return Breakdown.of(
-        "wall time",
-        "fraction",
-        {
-            "training": goodput,
-            "saving": saving,
-            "restarting": restarting,
-            "work done twice": max(1.0 - goodput - saving - restarting, 0.0),
-        },
+def late_uploads(t: Terms) -> tuple[str, ...]:
+    """Return a note where uploads set the interval."""
+    if t.lag_s <= t.wanted_interval_s:
+        return ()
+    return (
+        f"the upload of a checkpoint takes {t.lag_s:,.0f} s, longer than the {t.wanted_interval_s:,.0f} s between saves that were wanted, so the interval grows to {t.interval_s:,.0f} s; a faster store would shorten it",
     )
 
 
-def _outputs(
-    mtbf: float,
-    copied: float,
-    save: float,
-    tau: float,
-    restart: float,
-    whole: float,
-    hot: float,
-    restart_given: bool,
-    interval_given: bool,
-) -> dict[str, Output]:
-    hardware, software = "reliability.hardware_failure_rate", "reliability.software_failure_rate"
-    used, between = "training.accelerators_used", "reliability.mean_time_between_failures"
-    return {
-        "reliability.failure_rate": Output(
+def job_outputs(job: ReliabilityJob, t: Terms, goodput: float, method: str = "closed form") -> dict[str, Output]:
+    """Return the numbers of a job; `goodput` came about by `method`."""
+    rates = {"accelerators": USED, "hardware": HARDWARE_RATE, "software": SOFTWARE_RATE}
+    outputs = {
+        RATE: Output(
             label="interruptions of the job",
-            value=1.0 / mtbf,
+            value=t.rate,
             unit="1/s",
-            formula="accelerators * hardware + software",
-            inputs={"accelerators": used, "hardware": hardware, "software": software},
+            method="units times rates, summed over components",
+            inputs=rates,
         ),
-        between: Output(
-            label="mean time between failures",
-            value=mtbf,
-            unit="s",
-            formula="1 / rate",
-            inputs={"rate": "reliability.failure_rate"},
-        ),
-        "reliability.checkpoint_bytes": Output(
+        f"{PREFIX}checkpoint_bytes": Output(
             label="checkpoint",
-            value=copied,
+            value=job.state_bytes,
             unit="B",
             formula="parameters * state",
-            inputs={"parameters": "model.parameters", "state": "reliability.state_bytes_per_parameter"},
+            inputs={"parameters": "model.parameters", "state": f"{PREFIX}state_bytes_per_parameter"},
         ),
-        "reliability.checkpoint_save": Output(
-            label="training stands still per checkpoint",
-            value=save,
+        f"{PREFIX}checkpoint_save": _save(job, t),
+        f"{PREFIX}upload": Output(
+            label="a save is on its way for",
+            value=t.lag_s,
             unit="s",
-            formula="size / accelerators / copy + stop",
-            inputs={
-                "size": "reliability.checkpoint_bytes",
-                "accelerators": used,
-                "copy": "reliability.device_to_host_bytes_per_s",
-                "stop": "reliability.checkpoint_stop_s",
-            },
+            method=f"the state over the bandwidth of the {job.policy.tier} tier, beside training",
+            inputs={"size": f"{PREFIX}checkpoint_bytes", "rate": _bandwidth(job, "write")},
         ),
-        "reliability.checkpoint_interval": Output(
+        f"{PREFIX}checkpoint_interval": Output(
             label="work between checkpoints",
-            value=tau,
+            value=t.interval_s,
             unit="s",
-            method="as given"
-            if interval_given
-            else "maximises the exact efficiency: x + exp(-x) = 1 + save/M, interval = M x - save (Daly 2006)",
-            inputs={"save": "reliability.checkpoint_save", "M": between},
+            method="as given, not below the upload"
+            if job.interval_s is not None
+            else "maximises the exact efficiency: x + exp(-x) = 1 + save/M, interval = M x - save (Daly 2006); not below the upload",
+            inputs={"save": f"{PREFIX}checkpoint_save", "rate": RATE, "upload": f"{PREFIX}upload"},
         ),
-        "reliability.restart": Output(
-            label="time to restart the whole job",
-            value=restart,
+        f"{PREFIX}fetch": Output(
+            label="the state comes back in",
+            value=job.reload_of(job.policy.tier),
             unit="s",
-            formula=""
-            if restart_given
-            else f"detect + reference * (accelerators / {START_REFERENCE_ACCELERATORS}) ** exponent",
-            method="as given" if restart_given else "",
+            method=f"the state over the bandwidth of the {job.policy.tier} tier, and to the devices"
+            if job.reload_s is None
+            else "in the restart as given",
             inputs={}
-            if restart_given
-            else {
-                "detect": "reliability.detect_s",
-                "reference": "reliability.start_reference_s",
-                "accelerators": used,
-                "exponent": "reliability.start_exponent",
-            },
+            if job.reload_s is not None
+            else {"size": f"{PREFIX}checkpoint_bytes", "rate": _bandwidth(job, "read")},
         ),
-        "reliability.restart_goodput": Output(
-            label="goodput with whole-job restart",
-            value=whole,
+        f"{PREFIX}restart": _restart(job, t),
+        f"{PREFIX}nodes_out": Output(
+            label="nodes under repair, mean",
+            value=t.out_mean,
+            method="nodes that leave per time, by component, times their repair",
+            inputs={"rate": HARDWARE_RATE, "repair": REPAIR},
+        ),
+        f"{PREFIX}spare_nodes": Output(
+            label="spare nodes",
+            value=float(t.spares),
+            method="as given"
+            if job.spare_nodes is not None
+            else "Poisson quantile of the nodes under repair (docs/science.md 8.7)",
+            inputs={}
+            if job.spare_nodes is not None
+            else {"out": f"{PREFIX}nodes_out", "share": f"{PREFIX}spare_probability"},
+        ),
+        f"{PREFIX}goodput": Output(
+            label=f"goodput ({POLICY_WORDS[job.policy.name]})",
+            value=goodput,
             unit="fraction",
-            formula="interval / M * exp(-min(restart / M, 700)) / expm1(min((interval + save) / M, 700))",
+            method=f"{method} of failures, saves and recovery (docs/science.md 8.4, 8.11)",
             inputs={
-                "interval": "reliability.checkpoint_interval",
-                "M": between,
-                "restart": "reliability.restart",
-                "save": "reliability.checkpoint_save",
+                "rate": RATE,
+                "interval": f"{PREFIX}checkpoint_interval",
+                "save": f"{PREFIX}checkpoint_save",
+                "stop": f"{PREFIX}restart",
+                "spares": f"{PREFIX}spare_nodes",
+                **{name: PREFIX + name for name in _SMALL},
             },
-        ),
-        "reliability.hot_spare_goodput": Output(
-            label="goodput with hot spares",
-            value=hot,
-            unit="fraction",
-            method="the same closed form with the times of a hot-spare swap at its own best interval",
-            inputs={"M": between, "restart": "reliability.hot_spare_restart_s", "save": "reliability.hot_spare_save_s"},
         ),
     }
+    if t.rate > 0:
+        outputs[MTBF] = Output(
+            label="mean time between failures", value=1.0 / t.rate, unit="s", formula="1 / rate", inputs={"rate": RATE}
+        )
+    return outputs
+
+
+# What enters the goodput to first order.
+_SMALL = (
+    "corruption_detect_s",
+    "fallback_interval_s",
+    "straggler_rate_per_s",
+    "straggler_slowdown",
+    "straggler_detect_s",
+)
+
+
+def _save(job: ReliabilityJob, t: Terms) -> Output:
+    label, given = "training stands still per checkpoint", job.save_s is not None or bool(job.outer_steps)
+    if given or job.tiers is None:
+        return Output(label=label, value=t.save_s, unit="s", method="as given, with the exchange of islands")
+    stop = "neighbour_stop_s" if job.policy.tier == "peer" else "checkpoint_stop_s"
+    return Output(
+        label=label,
+        value=t.save_s,
+        unit="s",
+        formula=f"size / {max(job.accelerators // job.groups, 1)} / copy + stop",
+        inputs={
+            "size": f"{PREFIX}checkpoint_bytes",
+            "copy": f"{PREFIX}device_to_host_bytes_per_s",
+            "stop": PREFIX + stop,
+        },
+    )
+
+
+def _restart(job: ReliabilityJob, t: Terms) -> Output:
+    """The stop that goes back to a checkpoint; the parts of it that a policy has."""
+    label = "stop that goes back to a checkpoint"
+    if job.reload_s is not None:
+        return Output(label=label, value=t.restart_s, unit="s", method="as given")
+    group = max(job.accelerators // job.groups, 1)
+    parts = ["detect", "drain", "remap", "reload", "fetch"]
+    inputs = {part: f"{PREFIX}{part}_s" for part in parts[:-1]} | {"fetch": f"{PREFIX}fetch"}
+    inputs |= {"warm_up": f"{PREFIX}warm_up_s", "growth": f"{PREFIX}warm_up_growth"}
+    formula = " + ".join(parts) + f" + warm_up * {max(group / REFERENCE_ACCELERATORS, 1.0)!r} ** growth"
+    if t.replay_s:
+        formula += " + replay * step"
+        inputs |= {"replay": f"{PREFIX}replay_steps", "step": "training.step_time"}
+    return Output(label=label, value=t.restart_s, unit="s", formula=formula, inputs=inputs)
+
+
+def _bandwidth(job: ReliabilityJob, way: str) -> str:
+    tier = job.policy.tier
+    return f"{PREFIX}{tier}_{way + '_' if tier == 'remote' else ''}bytes_per_s"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,11 +210,16 @@ def closed_shares(
     return _first_order(job, t, shares, wall)
 
 
+@cache
+def _laguerre() -> tuple[Array, Array]:
+    return np.polynomial.laguerre.laggauss(40)
+
+
 def tainted_time(corruptions: float) -> float:
     """Return tainted over clean time where each clean spell ends with a corruption and `corruptions` come per mean
     delay of detection: x * integral of exp(-u - x*(u - 1 + exp(-u))), since every further corruption may be found first.
     """
-    u, weight = np.polynomial.laguerre.laggauss(40)
+    u, weight = _laguerre()
     return corruptions * float((weight * np.exp(-corruptions * (u + np.expm1(-u)))).sum())
 
 

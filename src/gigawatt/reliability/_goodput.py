@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gigawatt.evidence import Breakdown, Output, outputs_frame
+from gigawatt.reliability._assess import job_outputs, late_uploads
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
 from gigawatt.reliability._formulas import availability_interval, daly_interval, exact_interval, young_interval
 from gigawatt.reliability._job import ReliabilityJob, Terms, terms
@@ -143,7 +144,7 @@ def goodput(job: ReliabilityJob, *, replicates: int = 0, seed: int = 0, workers:
         warnings=_warnings(job, t, shares, closed, simulation),
         outputs={},
     )
-    return replace(result, outputs=_outputs(result, t))
+    return replace(result, outputs=_outputs(job, result, t))
 
 
 def _classical(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
@@ -208,11 +209,7 @@ def _assumptions(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
 def _warnings(
     job: ReliabilityJob, t: Terms, shares: Mapping[str, float], closed: float, simulation: SimulationResult | None
 ) -> tuple[str, ...]:
-    notes = []
-    if t.lag_s > t.wanted_interval_s:
-        notes.append(
-            f"the upload of a checkpoint takes {t.lag_s:,.0f} s, longer than the {t.wanted_interval_s:,.0f} s between saves that were wanted, so the interval grows to {t.interval_s:,.0f} s; a faster store would shorten it"
-        )
+    notes = [*late_uploads(t)]
     if closed < USELESS:
         notes.append(
             f"failures stop the run: every {1 / t.rate:,.0f} s something fails and a stop takes {t.restart_s:,.0f} s; policies hot_spare, drop_replica or islands stop less of the job"
@@ -262,47 +259,9 @@ def _why(job: ReliabilityJob, t: Terms) -> str:
     return "; ".join(reasons) or "ages and repeat offenders change the rate during the run"
 
 
-def _outputs(result: GoodputResult, t: Terms) -> dict[str, Output]:
-    how = result.method
-    outputs = {
-        "reliability.goodput": Output(
-            label="effective training time ratio", value=result.goodput, unit="fraction", method=how
-        ),
-        "reliability.save": Output(
-            label="training stands still per save",
-            value=t.save_s,
-            unit="s",
-            method="copy to the host and pause, or as given",
-        ),
-        "reliability.restart": Output(
-            label="stop that goes back to a checkpoint",
-            value=t.restart_s,
-            unit="s",
-            method="detect + drain + remap + reload + warm up + replay",
-        ),
-        "reliability.interval": Output(
-            label="work between saves",
-            value=result.interval_s,
-            unit="s",
-            method="as given, or the best interval, not below the upload",
-        ),
-        "reliability.spares": Output(
-            label="spare nodes",
-            value=float(result.spares),
-            method="as given, or a Poisson quantile of the nodes under repair",
-        ),
-        "reliability.nodes_out": Output(
-            label="nodes under repair, mean", value=t.out_mean, method="rate of leaving times repair time"
-        ),
-    }
-    if math.isfinite(result.mtbf_s):
-        outputs["reliability.mtbf"] = Output(
-            label="mean time between interruptions",
-            value=result.mtbf_s,
-            unit="s",
-            method="1 over the sum of units times rates",
-        )
+def _outputs(job: ReliabilityJob, result: GoodputResult, t: Terms) -> dict[str, Output]:
+    outputs = job_outputs(job, t, result.goodput, result.method)
     for child in result.wall_time.children:
         path = f"reliability.wall_time.{child.label.replace(' ', '_')}"
-        outputs[path] = Output(label=child.label, value=child.value, unit="s", method=how)
+        outputs[path] = Output(label=child.label, value=child.value, unit="s", method=result.method)
     return outputs

@@ -28,6 +28,14 @@ from gigawatt.evidence import Sourced
 from gigawatt.reliability._tables import rows, sourced
 
 RECOVERY_POLICIES = ("restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands")
+POLICY_WORDS = {
+    "restart": "whole-job restart",
+    "neighbour_copy": "copies in a neighbour's memory",
+    "hot_spare": "hot spares",
+    "drop_replica": "going on without the failed replica",
+    "elastic": "re-sharding over what is left",
+    "islands": "asynchronous islands",
+}
 STATES = ("detect", "drain", "remap", "reload", "warm_up", "replay")
 REFERENCE_ACCELERATORS = 512
 # Where the state comes from: the tier whose save blocks and whose reload counts.

@@ -343,12 +343,15 @@ class ReliabilitySection(Section):
     )
     policy: Literal["restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands"] | None = Field(
         None,
-        description="What happens after a failure (docs/reliability.md); a plan knows restart and hot_spare. Default: restart.",
+        description="What happens after a failure (docs/reliability.md). Default: restart.",
     )
     islands: Few | None = Field(
         None,
         examples=[8],
         description="Asynchronous islands under the policy islands; they divide the replicas. Default: 8, or what divides them.",
+    )
+    inner_steps: Few | None = Field(
+        None, examples=[100], description="Steps between two exchanges of asynchronous islands. Default: 100."
     )
     spares: SomeOrAll | None = Field(
         None, examples=[64], description="Hot spares, in accelerators. Default: enough for 99 % of repair times."

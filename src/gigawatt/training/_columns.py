@@ -106,9 +106,14 @@ class Columns:
         return len(self.tensor_parallel)
 
     @property
+    def replica(self) -> Integers:
+        """Accelerators that hold one copy of the model, (C,)."""
+        return self.tensor_parallel * self.pipeline_parallel * self.context_parallel
+
+    @property
     def accelerators(self) -> Integers:
         """Accelerators that each strategy uses, (C,)."""
-        return self.tensor_parallel * self.pipeline_parallel * self.context_parallel * self.data_parallel
+        return self.replica * self.data_parallel
 
     def take(self, rows: object) -> Columns:
         """Return the columns at the given indices (or where a mask holds)."""
