@@ -345,6 +345,10 @@ def _policy(inputs: Inputs, name: str, accelerators: int, step_s: float) -> tupl
     detect, whole = _given(inputs, "reliability.detect_s"), inputs.scenario.reliability.restart_time
     if detect is not None:
         policy = replace(policy, detect_s=detect)
+    start = ("reliability.start_fixed_s", "reliability.start_per_accelerator_s")
+    if name in ("restart", "islands") and any(_given(inputs, path) is not None for path in start):
+        fixed, growth = (inputs.value(path) for path in start)
+        policy = replace(policy, warm_up_s=fixed + growth * accelerators)
     if whole is None:
         return policy, None
     found = min(policy.detect_s, whole)

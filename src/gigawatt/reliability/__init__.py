@@ -51,7 +51,6 @@ from gigawatt.reliability._scale import (
     network_size,
     optics_failure_rate,
     scale_facts,
-    start_up_s,
     straggler_factor,
     wall_accelerators,
 )
@@ -82,6 +81,7 @@ from gigawatt.reliability._sites import (
     train_across,
 )
 from gigawatt.reliability._spares import mean_beyond, out_above, spares_for
+from gigawatt.reliability._start import start_up_facts, start_up_s
 from gigawatt.reliability._tiers import TIERS, CheckpointTiers, default_tiers, state_bytes, tier_values
 
 __all__ = [
@@ -161,6 +161,7 @@ __all__ = [
     "site_facts",
     "spares_for",
     "spares_needed",
+    "start_up_facts",
     "start_up_s",
     "state_bytes",
     "straggler_factor",

@@ -22,14 +22,13 @@ ASSUMPTIONS = (
     "reliability.device_to_host_bytes_per_s",
     "reliability.checkpoint_stop_s",
     "reliability.detect_s",
-    "reliability.start_reference_s",
-    "reliability.start_exponent",
+    "reliability.start_fixed_s",
+    "reliability.start_per_accelerator_s",
     "reliability.hot_spare_restart_s",
     "reliability.hot_spare_save_s",
     "reliability.repair_s",
     "reliability.tray_accelerators",
 )
-START_REFERENCE_ACCELERATORS = 512
 SPARE_PROBABILITY = 0.99
 POLICIES = ("restart", "hot_spare")
 
@@ -96,7 +95,7 @@ def assess(
     mtbf = float(mean_time_between_failures(accelerators, v["hardware_failure_rate"], v["software_failure_rate"]))
     copied = parameters * v["state_bytes_per_parameter"]
     save = copied / accelerators / v["device_to_host_bytes_per_s"] + v["checkpoint_stop_s"]
-    start = v["start_reference_s"] * (accelerators / START_REFERENCE_ACCELERATORS) ** v["start_exponent"]
+    start = v["start_fixed_s"] + v["start_per_accelerator_s"] * accelerators
     restart = restart_s if restart_s is not None else v["detect_s"] + start
     swap, swap_save = v["hot_spare_restart_s"], v["hot_spare_save_s"]
     hot_tau = float(exact_interval(swap_save, mtbf))
@@ -235,17 +234,15 @@ def _outputs(
             label="time to restart the whole job",
             value=restart,
             unit="s",
-            formula=""
-            if restart_given
-            else f"detect + reference * (accelerators / {START_REFERENCE_ACCELERATORS}) ** exponent",
+            formula="" if restart_given else "detect + fixed + growth * accelerators",
             method="as given" if restart_given else "",
             inputs={}
             if restart_given
             else {
                 "detect": "reliability.detect_s",
-                "reference": "reliability.start_reference_s",
+                "fixed": "reliability.start_fixed_s",
+                "growth": "reliability.start_per_accelerator_s",
                 "accelerators": used,
-                "exponent": "reliability.start_exponent",
             },
         ),
         "reliability.restart_goodput": Output(
