@@ -91,6 +91,12 @@ def test_what_the_scenario_states_overrides_the_engine():
     assert rates == pytest.approx(1024 * 1e-3 / DAY)
 
 
+def test_a_stated_start_of_a_job_holds_for_every_size():
+    stated = {"reliability.start_fixed_s": "100 s", "reliability.start_per_accelerator_s": "0 s"}
+    report = goodput_scenario(scenario(assumptions=stated), replicates=0, duration_s=54 * DAY)
+    assert report.job.policy.warm_up_s == pytest.approx(100)
+
+
 def test_a_rack_is_replaced_by_trays():
     rack = scenario(fleet={"accelerator": "GB200 (per GPU)", "count": 1152})
     job = goodput_scenario(rack, replicates=0, duration_s=10 * DAY).job

@@ -35,6 +35,7 @@ from gigawatt.reliability import (
     recovery_policy,
     simulate,
     spares_for,
+    start_up_s,
     state_bytes,
     terms,
 )
@@ -177,7 +178,8 @@ def test_every_table_is_sourced():
             assert process.rate.unit == "1/s"
     for policy in RECOVERY_POLICIES:
         assert all(value.source for value in policy_times(policy).values())
-    assert recovery_policy("restart", 10_752).warm_up_s == pytest.approx(395, rel=0.01)  # goodput-062
+    for policy in ("restart", "islands"):
+        assert recovery_policy(policy, 10_752).warm_up_s == pytest.approx(start_up_s(10_752))
     assert recovery_policy("hot_spare").total_s == pytest.approx(20)
 
 

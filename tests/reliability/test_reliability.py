@@ -174,7 +174,7 @@ def test_a_million_accelerators_need_hot_spares():
 @pytest.mark.parametrize("accelerators", [16_384, 100_000])
 def test_wall_time_shares_against_simulation(accelerators):
     """A Poisson stream of failures, each followed by a restart that a failure may interrupt; shares of the clock."""
-    free = {name: 0.0 for name in ("fallback_interval_s", "corruption_detect_s")}
+    free = dict.fromkeys(("fallback_interval_s", "corruption_detect_s"), 0.0)
     operations = replace(default_operations(), **free)
     job = job_of(
         accelerators, tiers=None, save_s=20.0, reload_s=0.0, spare_nodes=job_of(accelerators).nodes, start_s=0.0

@@ -1,7 +1,9 @@
 import csv
 import io
+import runpy
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -241,3 +243,82 @@ def test_a_case_with_an_unknown_output_is_skipped_with_the_nearest(tmp_path):
     path = tmp_path / "case.yaml"
     path.write_text(CASE.replace("OUT", "training.memry").replace("PUB", "3 GB"))
     assert "nearest: 'training.memory'" in validate_cases(tmp_path)["rows"][0]["skipped"]
+
+
+GOODPUT = (
+    "id: x\nengine: goodput\ndays: 20\n"
+    "scenario: {fleet: {accelerator: H100, count: 64}, model: Llama 3 8B, training: {tokens: 1T tokens}}\n"
+    "checks:\n  - {output: OUT, published: PUB, source: me}\n"
+)
+
+
+def goodput_case(tmp_path, output, published):
+    path = tmp_path / "case.yaml"
+    path.write_text(GOODPUT.replace("OUT", output).replace("PUB", published))
+    return validate_cases(path)["rows"][0]
+
+
+def test_a_case_of_the_goodput_engine(tmp_path):
+    row = goodput_case(tmp_path, "goodput", "[50 %, 100 %]")
+    assert row["inside"]
+    assert row["label"] == "goodput"
+    whole = goodput_case(tmp_path, "interruptions.hardware.share + interruptions.software.share", "100 %")
+    assert whole["predicted"] == pytest.approx(1.0)
+    assert "nearest: 'goodput'" in goodput_case(tmp_path, "godput", "90 %")["skipped"]
+    parts = ("useful", "replayed", "checkpoint_stall", "detection", "restart", "waiting_for_spares")
+    used = goodput_case(tmp_path, " + ".join(f"wall_time.{part}" for part in parts), "100 %")
+    assert used["predicted"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("engine: goodput", "engine: godput", "unknown engine"),
+        ("days: 20", "days: -1", "a number of days above 0"),
+        ("engine: goodput\n", "", "only the goodput engine"),
+        ("OUT", "goodput + useful_time", "only outputs of one unit"),
+    ],
+)
+def test_a_broken_case_of_the_goodput_engine_says_where(tmp_path, old, new, words):
+    path = tmp_path / "case.yaml"
+    path.write_text(GOODPUT.replace(old, new).replace("OUT", "goodput").replace("PUB", "90 %"))
+    with pytest.raises(InputError, match=words) as error:
+        validate_cases(path)
+    assert "case.yaml:" in str(error.value)
+
+
+def test_a_check_has_overrides_and_a_label_of_its_own(tmp_path):
+    path = tmp_path / "case.yaml"
+    more = "  - {output: training.accelerators_used, label: twice, set: [fleet.count=16], published: 16, source: me}\n"
+    path.write_text(CASE.replace("OUT", "training.accelerators_used").replace("PUB", "8") + more)
+    once, twice = validate_cases(path)["rows"]
+    assert (once["predicted"], twice["predicted"], twice["label"]) == (8, 16, "twice")
+
+
+def data(name):
+    return list(csv.DictReader(io.StringIO(files("gigawatt.validation").joinpath("data", name).read_text())))
+
+
+def test_every_published_fact_on_goodput_has_one_status():
+    status = data("goodput_status.csv")
+    assert [row["id"] for row in status] == [row["id"] for row in data("goodput_published.csv")]
+    checked = {(row["id"], row["output"], row["served_as_input"]) for row in cases()["rows"]}
+    for row in status:
+        if row["status"] == "not predictable":
+            assert all((row["reason"], row["detail"])), row["id"]
+            assert (row["case"], row["output"]) == ("", ""), row["id"]
+        else:
+            assert (row["case"], row["output"], row["status"] == "input") in checked, row["id"]
+            assert row["status"] in ("prediction", "input")
+    assert [fact["id"] for fact in cases()["not_predicted"]] == [
+        row["id"] for row in status if row["status"] == "not predictable"
+    ]
+
+
+def test_starts_of_jobs_are_predicted_without_their_own_logs():
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "start_up.py"))
+    seconds = script["logs"]()[-1]
+    ratios = script["left_out"](next(iter(script["LAWS"])))[1]
+    rows = [row for row in cases()["rows"] if row["id"] == "mlperf-start-up"]
+    assert [row["published_low"] for row in rows] == seconds.tolist()
+    assert [row["predicted"] for row in rows] == pytest.approx((ratios * seconds).tolist(), rel=0.01)

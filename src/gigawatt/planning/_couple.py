@@ -182,6 +182,9 @@ def _stopped(
         f"failures stop the run: {accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, "
         f"a stop takes {format_quantity(failures.restart_s, 's')}."
     )
+    if failures.waiting > 0.5:
+        out = failures.outputs["reliability.nodes_out"].value
+        head = f"{failures.spare_nodes:,} spare nodes are too few: {out:,.1f} nodes are under repair in the mean, and the job waits for them."
     if others[best] < 1e-6:
         return InfeasibleError(
             f"{head} No recovery policy helps; fewer accelerators would.",

@@ -66,7 +66,6 @@ from gigawatt.reliability._scale import (
     network_size,
     optics_failure_rate,
     scale_facts,
-    start_up_s,
     straggler_factor,
     wall_accelerators,
 )
@@ -97,6 +96,7 @@ from gigawatt.reliability._sites import (
     train_across,
 )
 from gigawatt.reliability._spares import mean_beyond, out_above, spares_for
+from gigawatt.reliability._start import start_up_facts, start_up_s
 from gigawatt.reliability._tiers import TIERS, CheckpointTiers, default_tiers, state_bytes, tier_values
 
 __all__ = [
@@ -179,6 +179,7 @@ __all__ = [
     "simulate",
     "site_facts",
     "spares_for",
+    "start_up_facts",
     "start_up_s",
     "state_bytes",
     "straggler_factor",

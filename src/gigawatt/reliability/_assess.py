@@ -11,7 +11,8 @@ from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._assumptions import HARDWARE_RATE, PREFIX, REPAIR, SOFTWARE_RATE
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
 from gigawatt.reliability._job import ReliabilityJob, Terms, terms
-from gigawatt.reliability._policies import POLICY_WORDS, REFERENCE_ACCELERATORS
+from gigawatt.reliability._policies import POLICY_WORDS, REFERENCE_ACCELERATORS, policy_times
+from gigawatt.reliability._start import FIXED, PER_ACCELERATOR
 
 MTBF = f"{PREFIX}mean_time_between_failures"
 RATE = f"{PREFIX}failure_rate"
@@ -35,6 +36,11 @@ class ReliabilityResult:
     wall_time: Breakdown
     outputs: Mapping[str, Output]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> float:
+        """Share of the wall time in which the job waits for spare nodes."""
+        return next(part.value for part in self.wall_time.children if part.label == "waiting for spares")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -199,8 +205,13 @@ def _restart(job: ReliabilityJob, t: Terms) -> Output:
     group = max(job.accelerators // job.groups, 1)
     parts = ["detect", "drain", "remap", "reload", "fetch"]
     inputs = {part: f"{PREFIX}{part}_s" for part in parts[:-1]} | {"fetch": f"{PREFIX}fetch"}
-    inputs |= {"warm_up": f"{PREFIX}warm_up_s", "growth": f"{PREFIX}warm_up_growth"}
-    formula = " + ".join(parts) + f" + warm_up * {max(group / REFERENCE_ACCELERATORS, 1.0)!r} ** growth"
+    formula = " + ".join(parts)
+    if "warm_up" in policy_times(job.policy.name):
+        inputs |= {"warm_up": f"{PREFIX}warm_up_s", "growth": f"{PREFIX}warm_up_growth"}
+        formula += f" + warm_up * {max(group / REFERENCE_ACCELERATORS, 1.0)!r} ** growth"
+    else:
+        inputs |= {"fixed": FIXED, "each": PER_ACCELERATOR}
+        formula += f" + fixed + each * {group}"
     if t.replay_s:
         formula += " + replay * step"
         inputs |= {"replay": f"{PREFIX}replay_steps", "step": "training.step_time"}

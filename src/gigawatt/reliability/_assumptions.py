@@ -25,6 +25,7 @@ from gigawatt.reliability._policies import (
 )
 from gigawatt.reliability._processes import FailureProcess, fleet_processes
 from gigawatt.reliability._sites import site_facts, token_penalty
+from gigawatt.reliability._start import FIXED, PER_ACCELERATOR, start_up_facts
 from gigawatt.reliability._tiers import CheckpointTiers, tier_values
 
 PREFIX = "reliability."
@@ -61,6 +62,8 @@ def default_assumptions(generation: str, policy: str) -> Mapping[str, Sourced]:
     }
     found |= {PREFIX + name: replace(times[key], label=_WORDS[key]) for key, name in _TIMES.items() if key in times}
     found |= {PREFIX + _TIERS.get(key, key): value for key, value in tier_values().items()}
+    if "warm_up" not in times:
+        found |= start_up_facts()
     if policy == "islands":
         per_site = site_facts()["penalty.per_site"]
         found[f"{PREFIX}extra_tokens_per_island"] = replace(
@@ -144,9 +147,12 @@ def _processes(
 
 def recovery_of(policy: str, values: Mapping[str, float], accelerators: int, step_s: float) -> RecoveryPolicy:
     """Return a policy with the times of `values` for a job (an island) of `accelerators` whose step takes `step_s`."""
-    times = {f"{state}_s": values[f"{PREFIX}{state}_s"] for state in STATES if state != "replay"}
-    grown = max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** values[f"{PREFIX}warm_up_growth"]
-    times["warm_up_s"] *= grown
+    times = {f"{state}_s": values[f"{PREFIX}{state}_s"] for state in ("detect", "drain", "remap", "reload")}
+    if "warm_up" in policy_times(policy):
+        grown = max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** values[f"{PREFIX}warm_up_growth"]
+        times["warm_up_s"] = values[f"{PREFIX}warm_up_s"] * grown
+    else:
+        times["warm_up_s"] = values[FIXED] + values[PER_ACCELERATOR] * accelerators
     replay = values[f"{PREFIX}replay_steps"] * step_s
     return RecoveryPolicy(name=policy, tier=TIER[policy], replay_s=replay, **times)
 

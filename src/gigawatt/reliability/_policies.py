@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from gigawatt.evidence import Sourced
+from gigawatt.reliability._start import start_up_s
 from gigawatt.reliability._tables import rows, sourced
 
 RECOVERY_POLICIES = ("restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands")
@@ -92,7 +93,9 @@ class RecoveryPolicy:
 @cache
 def policy_times(name: str) -> Mapping[str, Sourced]:
     """Return the sourced times of a policy by state, with `growth` (warm_up grows with this power of the size over 512
-    accelerators) and `replay_steps`. Raises ValueError for an unknown name.
+    accelerators) and `replay_steps`. Policies without a warm_up of their own start the job anew (`start_up_s`).
+
+    Raises ValueError for an unknown name.
     """
     found = {
         row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=f"{name} {row['key']}")
@@ -112,6 +115,9 @@ def recovery_policy(
     """
     table = policy_times(name)
     best = {f"{state}_s": table[state].best for state in STATES if state in table}
-    best["warm_up_s"] *= max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** table["growth"].best
+    if "warm_up" in table:
+        best["warm_up_s"] *= max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** table["growth"].best
+    else:
+        best["warm_up_s"] = float(start_up_s(accelerators))
     best["replay_s"] = table["replay_steps"].best * step_s
     return replace(RecoveryPolicy(name=name, tier=TIER[name], **best), **times)  # type: ignore[arg-type]

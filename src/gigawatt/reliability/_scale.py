@@ -104,20 +104,6 @@ def straggler_factor(ranks: Numbers, jitter: Numbers, operations: Numbers = 1.0)
     return np.asarray(1.0 + np.asarray(jitter) / np.sqrt(operations) * z)
 
 
-def start_up_s(accelerators: Numbers, end: str = "best") -> Numbers:
-    """Return the time from start to first step, fixed + per_accelerator*n, seconds; `end` is "low", "best" or "high".
-
-    Lines through MLPerf logs of up to 10,752 accelerators (data/start_up.csv): best the newer round, high the older, low
-    with a start eleven times faster. 10,752: 391 s here, 395 s measured in the older round. Beyond, an extrapolation whose
-    ends are eleven apart. Raises ValueError for another `end`.
-    """
-    if end not in ("low", "best", "high"):
-        raise ValueError(f"end must be low, best or high, not {end!r}")
-    facts = scale_facts()
-    fixed, slope = (float(getattr(facts[f"start_up.{key}_s"], end)) for key in ("fixed", "per_accelerator"))
-    return fixed + slope * np.asarray(accelerators, dtype=np.float64)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSize:
     """What a folded Clos for each fleet needs, columns (C,). `bisection_bytes_per_s` is what crosses the middle one way;

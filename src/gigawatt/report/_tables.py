@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -187,37 +188,50 @@ def _signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.1f} %"
 
 
+# label, published, predicted, off by, inside: 80 columns with the spaces between them
+_CASE_WIDTHS = (28, 18, 13, 7, 6)
+
+
 def print_cases(result: Mapping[str, Any], console: Console) -> None:
-    """Print the cases of `gigawatt validate cases`: published range, prediction, inside or not."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("case", "output", "published", "predicted", "off by", "inside"):
-        table.add_column(
-            heading, justify="right" if heading in ("published", "predicted", "off by") else "left", overflow="fold"
-        )
-    for row in result["rows"]:
-        if row["skipped"]:
-            table.add_row(row["id"], row["output"], "-", "-", "-", Text(f"skipped: {row['skipped']}", style="yellow"))
-            continue
-        low, high, unit = row["published_low"], row["published_high"], row["unit"]
-        published = (
-            format_quantity(low, unit)
-            if low == high
-            else f"{format_quantity(low, unit)} .. {format_quantity(high, unit)}"
-        )
-        verdict = Text(
-            "input" if row["served_as_input"] else "yes" if row["inside"] else "no",
-            style="green" if row["inside"] else "red",
-        )
-        table.add_row(
-            row["id"],
-            row["output"],
-            published,
-            format_quantity(row["predicted"], unit),
-            f"{row['error_pct']:+.0f} %",
-            verdict,
-        )
-    console.print(table)
+    """Print the cases of `gigawatt validate cases`: published range, prediction, inside or not, under the title of each
+    case; then how many published facts no case predicts, by reason.
+    """
+    rows: list[Mapping[str, Any]] = list(result["rows"])
+    spare = min(max(console.width - 80, 0), 40)
+    for number, case in enumerate(dict.fromkeys(row["id"] for row in rows)):
+        mine = [row for row in rows if row["id"] == case]
+        table = Table(box=None, pad_edge=False, header_style="dim", show_header=number == 0)
+        for heading, width in zip(("", "published", "predicted", "off by", "inside"), _CASE_WIDTHS, strict=True):
+            numbers = heading in ("published", "predicted", "off by")
+            table.add_column(heading, justify="right" if numbers else "left", width=width if heading else width + spare)
+        for row in mine:
+            table.add_row(row["label"], *_case_cells(row))
+        console.print(Text(f"{mine[0]['title']} ({case})", style="bold"))
+        console.print(table)
+        for reason in dict.fromkeys(row["skipped"] for row in mine if row["skipped"]):
+            console.print(Text(f"skipped: {reason}", style="yellow"))
+        console.print()
     summary = result["summary"]
     console.print(
-        f"{summary['inside']} of {summary['n']} published facts inside their tolerance; {summary['skipped']} skipped"
+        f"{summary['inside_not_inputs']} of {summary['n_not_inputs']} published facts that did not serve as inputs are inside their "
+        f"tolerance; {summary['n'] - summary['n_not_inputs']} served as inputs; {summary['skipped']} skipped"
+    )
+    if result["not_predicted"]:
+        reasons = Counter(fact["reason"] for fact in result["not_predicted"])
+        console.print(
+            f"{len(result['not_predicted'])} published facts on failures and goodput are not predicted (--json lists them): "
+            + "; ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        )
+
+
+def _case_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
+    if row["skipped"]:
+        return "-", "-", "-", Text("-", style="yellow")
+    low, high = (format_quantity(row[key], row["unit"]) for key in ("published_low", "published_high"))
+    verdict = "input" if row["served_as_input"] else "yes" if row["inside"] else "no"
+    return (
+        low if low == high else f"{low} to {high}",
+        format_quantity(row["predicted"], row["unit"]),
+        f"{row['error_pct']:+.0f} %",
+        Text(verdict, style="green" if row["inside"] else "red"),
     )

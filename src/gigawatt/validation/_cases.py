@@ -1,11 +1,17 @@
-"""Published facts about whole systems against plans of them: `gigawatt validate cases`.
+"""Published facts about whole systems against predictions of them: `gigawatt validate cases`.
 
-A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), and `checks`:
-output path, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input.
+A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), the `engine` that
+answers (`plan`, or `goodput` with the `days` of wall time it looks at), and `checks`: output path (several joined by " + "
+are summed), a `label` where that of the output does not say enough, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input, and
+overrides (`set`) of this check alone.
+
+Facts of data/goodput_published.csv that no case predicts stand with their reason in data/goodput_status.csv.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,28 +19,55 @@ from typing import Any
 
 from gigawatt.documents import Document, read_document
 from gigawatt.errors import GigawattError, InputError, Problem, nearest_name
-from gigawatt.planning import Plan, plan_scenario
+from gigawatt.evidence import Output
+from gigawatt.planning import goodput_scenario, plan_scenario
 from gigawatt.quantity import QuantityError, parse_quantity
-from gigawatt.scenario import load_scenario, scenario_from_mapping
+from gigawatt.scenario import Scenario, load_scenario, scenario_from_mapping
+from gigawatt.validation._goodput_values import goodput_values
 
-_CASE_FIELDS = ("id", "title", "scenario", "file", "set", "checks")
-_CHECK_FIELDS = ("output", "published", "tolerance", "source", "date", "served_as_input", "note")
+ENGINES = ("plan", "goodput")
+# Few runs: enough for a goodput to a third of a point, and the same in every validation.
+REPLICATES, SEED = 20, 0
+DAY = 86_400.0
+_CASE_FIELDS = ("id", "title", "scenario", "file", "set", "engine", "days", "checks")
+_CHECK_FIELDS = ("output", "label", "published", "tolerance", "source", "date", "served_as_input", "note", "set")
 
 
 def validate_cases(path: Path | None = None) -> dict[str, Any]:
     """Return `rows` and `summary` of a case file, of a folder of them, or of the packaged cases.
 
-    A row has id, output, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct (distance
-    from the published range, 0 inside it, before tolerance), served_as_input, source, skipped (the reason or None).
-    Raises InputError for files that cannot be read.
+    A row has id, title, output, label, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct
+    (distance from the published range, 0 inside it, before tolerance), served_as_input, source, note, skipped (the reason
+    or None). With the packaged cases come `not_predicted`, the published facts on goodput that are no case, with the
+    reason. Raises InputError for files that cannot be read.
     """
     if path is None:
         with as_file(files("gigawatt.validation").joinpath("cases")) as folder:
-            return _run(sorted(folder.glob("*.yaml")))
+            return _run(sorted(folder.glob("*.yaml"))) | {"not_predicted": not_predicted()}
     found = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     if not found:
         raise InputError(Problem(message="this folder holds no case", location=str(path), allowed="*.yaml files"))
-    return _run(found)
+    return _run(found) | {"not_predicted": []}
+
+
+def not_predicted() -> list[dict[str, str]]:
+    """Return the published facts on goodput that no case predicts: id, system, metric, value, unit, reason, detail."""
+    facts = {row["id"]: row for row in _table("goodput_published.csv")}
+    return [
+        {
+            "id": row["id"],
+            **{name: facts[row["id"]][name] for name in ("system", "metric", "value", "unit")},
+            "reason": row["reason"],
+            "detail": row["detail"],
+        }
+        for row in _table("goodput_status.csv")
+        if row["status"] == "not predictable"
+    ]
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    text = files("gigawatt.validation").joinpath("data", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def _run(paths: Sequence[Path]) -> dict[str, Any]:
@@ -58,45 +91,54 @@ def _case(document: Document) -> list[dict[str, Any]]:
     _check_fields(document, case, _CASE_FIELDS, "")
     checks = case.get("checks")
     if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
-        raise InputError(
-            Problem(message="a case needs a list of checks", location=document.place("checks"), path="checks")
-        )
+        raise _wrong(document, "checks", "a case needs a list of checks")
     if ("scenario" in case) == ("file" in case):
-        raise InputError(
-            Problem(
-                message="a case needs either an inline scenario or a file",
-                location=document.place("scenario"),
-                path="scenario",
-            )
-        )
+        raise _wrong(document, "scenario", "a case needs either an inline scenario or a file")
+    engine = str(case.get("engine", ENGINES[0]))
+    if engine not in ENGINES:
+        raise _wrong(document, "engine", "unknown engine", engine, ", ".join(ENGINES))
+    days = case.get("days")
+    if "days" in case and engine != "goodput":
+        raise _wrong(document, "days", "only the goodput engine looks at a number of days", allowed="engine: goodput")
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int | float) or not days > 0):
+        raise _wrong(document, "days", "impossible value", str(days), "a number of days above 0")
     for index, check in enumerate(checks):
         _check_fields(document, check, _CHECK_FIELDS, f"checks.{index}")
         for name in ("output", "published", "source"):
             if name not in check:
-                raise InputError(
-                    Problem(
-                        message="this field is missing",
-                        location=document.place(f"checks.{index}"),
-                        path=f"checks.{index}.{name}",
-                    )
-                )
-    plan: Plan | None = None
-    reason = None
+                raise _wrong(document, f"checks.{index}.{name}", "this field is missing", place=f"checks.{index}")
+    answers: dict[tuple[str, ...], Mapping[str, Output] | str] = {}
+    rows = []
+    for index, check in enumerate(checks):
+        overrides = tuple(str(text) for text in (*case.get("set", []), *check.get("set", [])))
+        if overrides not in answers:
+            answers[overrides] = _answer(document, engine, days, overrides)
+        rows.append(_row(document, index, check, answers[overrides]))
+    return rows
+
+
+def _answer(
+    document: Document, engine: str, days: float | None, overrides: Sequence[str]
+) -> Mapping[str, Output] | str:
+    """Return the outputs of the engine by path, or why it has no answer."""
     try:
-        overrides = [str(text) for text in case.get("set", [])]
-        if "file" in case:
-            scenario = load_scenario(document.folder / str(case["file"]), overrides)
-        else:
-            scenario = scenario_from_mapping(
-                case["scenario"], name=document.name, folder=document.folder, overrides=overrides
-            )
-        plan = plan_scenario(scenario, intervals=False)
+        scenario = _scenario(document, overrides)
+        if engine == "plan":
+            return plan_scenario(scenario, intervals=False).outputs
+        duration_s = None if days is None else days * DAY
+        report = goodput_scenario(scenario, replicates=REPLICATES, seed=SEED, duration_s=duration_s)
+        return goodput_values(report)
     except GigawattError as error:
-        reason = str(error)
-    return [
-        _row(document, str(case.get("id", document.name)), index, check, plan, reason)
-        for index, check in enumerate(checks)
-    ]
+        return str(error)
+
+
+def _scenario(document: Document, overrides: Sequence[str]) -> Scenario:
+    case = document.data
+    if "file" in case:
+        return load_scenario(document.folder / str(case["file"]), list(overrides))
+    return scenario_from_mapping(
+        case["scenario"], name=document.name, folder=document.folder, overrides=list(overrides)
+    )
 
 
 def _check_fields(document: Document, data: Mapping[str, Any], allowed: Sequence[str], path: str) -> None:
@@ -115,12 +157,22 @@ def _check_fields(document: Document, data: Mapping[str, Any], allowed: Sequence
         raise InputError(problems)
 
 
+def _wrong(
+    document: Document, path: str, message: str, found: str = "", allowed: str = "", place: str = ""
+) -> InputError:
+    location = document.place(place or path)
+    return InputError(Problem(message=message, location=location, path=path, found=found, allowed=allowed))
+
+
 def _row(
-    document: Document, name: str, index: int, check: Mapping[str, Any], plan: Plan | None, reason: str | None
+    document: Document, index: int, check: Mapping[str, Any], answer: Mapping[str, Output] | str
 ) -> dict[str, Any]:
+    name = str(check["output"])
     row: dict[str, Any] = {
-        "id": name,
-        "output": check["output"],
+        "id": str(document.data.get("id", document.name)),
+        "title": str(document.data.get("title", document.data.get("id", document.name))),
+        "output": name,
+        "label": str(check.get("label", name)),
         "published_low": None,
         "published_high": None,
         "unit": "",
@@ -130,29 +182,35 @@ def _row(
         "error_pct": None,
         "served_as_input": bool(check.get("served_as_input", False)),
         "source": str(check["source"]),
-        "skipped": reason,
+        "note": str(check.get("note", "")),
+        "skipped": answer if isinstance(answer, str) else None,
     }
-    if plan is None:
+    if isinstance(answer, str):
         return row
-    output = plan.outputs.get(str(check["output"]))
-    if output is None:
-        near = nearest_name(str(check["output"]), list(plan.outputs))
-        return row | {
-            "skipped": f"the plan has no output {check['output']!r}" + (f" (nearest: {near!r})" if near else "")
-        }
+    parts = [part.strip() for part in name.split(" + ")]
+    unknown = [part for part in parts if part not in answer]
+    if unknown:
+        near = nearest_name(unknown[0], list(answer))
+        return row | {"skipped": f"there is no output {unknown[0]!r}" + (f" (nearest: {near!r})" if near else "")}
+    outputs = [answer[part] for part in parts]
+    unit = outputs[0].unit
     path = f"checks.{index}.published"
+    if any(output.unit != unit for output in outputs):
+        units = ", ".join(output.unit or "a number" for output in outputs)
+        raise _wrong(document, f"checks.{index}.output", "only outputs of one unit can be summed", units)
     published = check["published"] if isinstance(check["published"], list) else [check["published"]] * 2
     try:
-        low, high = (parse_quantity(value, output.unit) for value in published)
+        low, high = (parse_quantity(value, unit) for value in published)
         tolerance = parse_quantity(check.get("tolerance", "0 %"), "")
     except (QuantityError, ValueError) as error:
         raise InputError(Problem(message=str(error), location=document.place(path), path=path)) from None
-    value = output.value
+    value = sum(output.value for output in outputs)
     nearest = min(max(value, low), high)
     return row | {
+        "label": str(check.get("label", " + ".join(output.label for output in outputs))),
         "published_low": low,
         "published_high": high,
-        "unit": output.unit,
+        "unit": unit,
         "tolerance": tolerance,
         "predicted": value,
         "inside": bool(low - tolerance * abs(low) <= value <= high + tolerance * abs(high)),
