@@ -12,9 +12,11 @@ import numpy as np
 from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
 from gigawatt.reliability._formulas import availability_interval, daly_interval, exact_interval, young_interval
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._job import ReliabilityJob
+from gigawatt.reliability._policies import STATES
 from gigawatt.reliability._simulate import SimulationResult, causes_of, simulate
 from gigawatt.reliability._spares import spares_for
+from gigawatt.reliability._terms import Terms, terms
 
 CURVE = 41
 SPARE_CURVE = 25
@@ -196,10 +198,7 @@ def _sensitivities(job: ReliabilityJob, closed: float, names: tuple[str, ...]) -
 
 
 def _assumptions(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
-    states = {
-        f"policy.{state}_s": getattr(job.policy, f"{state}_s")
-        for state in ("detect", "drain", "remap", "reload", "warm_up", "replay")
-    }
+    states = {f"policy.{state}_s": getattr(job.policy, f"{state}_s") for state in STATES}
     rates = {f"rate.{name}": p.rate_per_s for name, p in zip(causes_of(job), job.processes, strict=False)}
     operations = {f"operations.{name}": getattr(job.operations, name) for name in type(job.operations).__slots__}
     return {**states, **rates, **operations, "save_s": t.save_s, "upload_s": t.lag_s, "nodes": job.nodes}

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gigawatt.evidence import Breakdown
 from gigawatt.reliability import _kernel as kernel
 from gigawatt.reliability._closed import CATEGORIES
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._job import ReliabilityJob
+from gigawatt.reliability._terms import Terms, terms
 from gigawatt.timeline import Timeline
 
 Array = NDArray[np.float64]
