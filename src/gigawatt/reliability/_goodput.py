@@ -253,8 +253,7 @@ def _why(job: ReliabilityJob, t: Terms) -> str:
         reasons.append("spares run out, where the closed form takes the mean")
     if t.lag_s > 0.2 * t.interval_s:
         reasons.append("uploads that lag are first order")
-    horizon = job.duration_s or job.useful_s or 0.0
-    if t.rate * horizon < 100:
+    if t.rate * job.length_s < 100:
         reasons.append("so few failures that the replicates scatter")
     if any(process.domain not in ("node", "job") for process in job.processes):
         reasons.append("failures of racks, rails and feeds come in groups")

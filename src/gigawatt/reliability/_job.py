@@ -174,6 +174,11 @@ class ReliabilityJob:
         return self.islands
 
     @property
+    def length_s(self) -> float:
+        """What was asked for: wall time, or useful time."""
+        return self.duration_s if self.duration_s is not None else (self.useful_s or 0.0)
+
+    @property
     def horizon_s(self) -> float:
         """Wall time after which the run ends at the latest; without a duration, a thousand times the useful work."""
         return self.duration_s if self.duration_s is not None else 1000.0 * (self.useful_s or 0.0)

@@ -283,6 +283,5 @@ def _age(job: ReliabilityJob) -> float:
     """Return the age of the fleet at the start: as given, else such that its middle is the reference age."""
     if job.fleet_age_s is not None:
         return job.fleet_age_s
-    length = job.duration_s if job.duration_s is not None else (job.useful_s or 0.0)
     reference = min((p.reference_age_s for p in job.processes if p.weibull_shape != 1.0), default=math.inf)
-    return max(reference - 0.5 * length, 0.0) if math.isfinite(reference) else 0.0
+    return max(reference - 0.5 * job.length_s, 0.0) if math.isfinite(reference) else 0.0

@@ -1,5 +1,9 @@
 """Who stands in which slot: nodes that leave for their repair, spares that take their slots, nodes that come back.
 
+    node in a slot ─▶ take_out ─▶ under repair: slot_of NONE, REPAIRED in the queue ─▶ the pool of spares, where no slot is
+                                                                                  empty, else ─▶ fill, in a slot
+    its slot       ─▶ a spare of the pool, else leave_empty ─▶ node_at NONE, in the list of empty slots of a cell ─▶ fill
+
 A cell that lacks nodes idles. So that few do, missing nodes gather in one of them, the *donor*: it lends the rest of its
 nodes to the others, and takes what comes back first.
 """
