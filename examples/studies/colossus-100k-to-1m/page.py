@@ -512,6 +512,8 @@ def lever_section(found: Mapping[str, Any]) -> Section:
             )
         )
     networks = found["networks"]
+    largest = {row["planes"]: row["hosts"] for row in networks}
+    holds = ", ".join(f"{hosts:,.0f} with {planes}" for planes, hosts in largest.items())
     return Section(
         title="4. What moves the limit",
         blocks=[
@@ -538,13 +540,13 @@ def lever_section(found: Mapping[str, Any]) -> Section:
                     [
                         str(row["planes"]),
                         f"{row['accelerators']:,}",
-                        f"{row['tiers']:.0f}" if row["fits"] else f"too large for three tiers: {row['hosts']:,.0f}",
+                        f"{row['tiers']:.0f}" if row["fits"] else "too large",
                         f"{row['switches']:,.0f}" if row["fits"] else "–",
                         f"{row['optics']:,.0f}" if row["fits"] else "–",
                     ]
                     for row in networks
                 ],
-                caption="A plane takes a part of each port and of its rate. Failures of cables and optics are taken in proportion to the transceivers.",
+                caption=f"Three tiers hold {holds}. A plane takes a part of each port and of its rate. Failures of cables and optics are taken in proportion to the transceivers.",
             ),
         ],
     )

@@ -40,7 +40,7 @@
   const margin = (rows, width) => 16 + Math.min(230, Math.max(110, width * 0.34), Math.max(...rows.map((row) => wide(row.label))));
   const names = (rows, left) => ({
     type: "category", inverse: true, data: rows.map((row) => row.label), axisTick: { show: false }, axisLine: { show: false },
-    axisLabel: { show: left > 20, color: ink, width: left - 12, overflow: "break", fontSize: 12, lineHeight: 13 },
+    axisLabel: { show: left > 20, color: ink, formatter: (name) => wrap(name, left - 12).join("\n"), fontSize: 12, lineHeight: 13 },
   });
   const values = (unit, extra) => ({
     type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: soft },
