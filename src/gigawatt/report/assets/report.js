@@ -49,7 +49,7 @@
   // an axis that ends with what is drawn; its end is labelled where it is a round number
   const upTo = (end, width) => {
     const round = Math.abs(end / 10 - Math.round(end / 10)) < 1e-9;
-    return { min: 0, max: round ? Math.round(end) : end, splitNumber: width < 600 ? 3 : 5, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: round } };
+    return { min: 0, max: round ? Math.round(end) : end, splitNumber: width < 600 ? 3 : 5, interval: round ? Math.round(end) / (width < 600 ? 2 : 4) : undefined, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: round } };
   };
   const beside = (rows) => 14 + Math.max(...rows.map((row) => wide(row.text))); // room for the texts right of bars
   const bar = { type: "bar", barMaxWidth: 18, emphasis: { disabled: true } };
