@@ -190,11 +190,12 @@ def policy_rows(
 ) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the policies, side by side; `words` names a policy."""
     simulated = any(row["goodput"] is not None and row["goodput_interval"] for row in report["policies"])
-    headings = ["policy", "goodput", *(["P10 to P90"] if simulated else []), "closed form", "interval", "spares"]
+    columns = ["goodput", *(["P10 to P90"] if simulated else []), "closed", "tokens", "interval", "spares"]
+    headings = ["policy", *columns]
     rows = []
     for row in report["policies"]:
         if row["goodput"] is None:
-            rows.append([words(row["policy"]), "-", *(["-"] if simulated else []), "-", "-", "-"])
+            rows.append([words(row["policy"]), *["-"] * len(columns)])
             continue
         rows.append(
             [
@@ -202,6 +203,7 @@ def policy_rows(
                 share(row["goodput"]),
                 *([share_interval(row["goodput_interval"], dash)] if simulated else []),
                 share(row["closed_goodput"]),
+                f"+{extra:.1%}" if (extra := row["extra_tokens"]["best"]) else "",
                 format_quantity(row["interval_s"], "s"),
                 f"{row['spares']:,}",
             ]
@@ -212,10 +214,12 @@ def policy_rows(
 def best_policy(report: Mapping[str, Any], words: Callable[[str], str] = str) -> str:
     """Return which policy leaves most useful time, in a sentence; `words` names a policy."""
     known = [row for row in report["policies"] if row["goodput"] is not None]
-    best = max(known, key=lambda row: row["goodput"])
+    best = max(known, key=lambda row: row["progress"])
     own = next(row for row in known if row["policy"] == report["policy"])
-    first = f"Most useful time is left by {words(best['policy'])}: {share(best['goodput'])}"
-    return f"{first}." if best is own else f"{first}, against {share(own['goodput'])} with {words(own['policy'])}."
+    first = (
+        f"Most useful time, more tokens counted as lost, is left by {words(best['policy'])}: {share(best['progress'])}"
+    )
+    return f"{first}." if best is own else f"{first}, against {share(own['progress'])} with {words(own['policy'])}."
 
 
 def refusals(report: Mapping[str, Any]) -> list[str]:
@@ -238,7 +242,7 @@ def _print_policies(report: Mapping[str, Any], console: Console) -> None:
     headings, rows = policy_rows(report)
     window = format_quantity(report["wall_time"]["value"], "s")
     how = f"{report['replicates']:,} simulated runs each" if report["replicates"] else "closed form"
-    table = _table(f"policies over {window}, {how}", headings, ("policy",))
+    table = _table(f"policies over {window}, {how}; closed form and extra tokens beside", headings, ("policy",))
     for row in rows:
         table.add_row(*row)
     console.print(table)
