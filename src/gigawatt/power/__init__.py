@@ -1,34 +1,67 @@
 """Power: accelerator, server, network and cooling by phase; what a grid limit feeds; the swing of a step."""
 
 from gigawatt.power._assess import ASSUMPTIONS, Load, PowerResult, assess, server_overhead_w
+from gigawatt.power._compliance import ClauseResult, ComplianceResult, SiteAbilities, check
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
 from gigawatt.power._profile import StepProfile, merged
+from gigawatt.power._requirements import (
+    REQUIREMENT_FIELDS,
+    BandLimit,
+    Curtailment,
+    Limit,
+    PowerFactor,
+    RampLimit,
+    RangeLimit,
+    RequirementField,
+    Requirements,
+    RideThrough,
+    packaged_requirements,
+    requirements_from,
+)
 from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._spectrum import Spectrum, sensor, spectrum
 from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
+from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
 
 __all__ = [
     "ASSUMPTIONS",
+    "REQUIREMENT_FIELDS",
+    "BandLimit",
     "Block",
+    "ClauseResult",
+    "ComplianceResult",
     "Controller",
+    "Curtailment",
     "FlatLoad",
     "JobLoad",
+    "Limit",
     "Load",
+    "PowerFactor",
     "PowerResult",
     "RampCurve",
+    "RampLimit",
+    "RangeLimit",
+    "RequirementField",
+    "Requirements",
     "Resampled",
+    "RideThrough",
+    "SiteAbilities",
     "Smoothed",
     "Spectrum",
     "StepProfile",
     "Store",
     "accelerators_fed",
     "assess",
+    "check",
     "joined",
     "merged",
+    "packaged_requirements",
     "phase_power",
     "ramp_duration_curve",
     "ramp_energy",
+    "rate_of_change_of_frequency",
+    "requirements_from",
     "resample",
     "sensor",
     "server_overhead_w",
@@ -36,5 +69,6 @@ __all__ = [
     "smoothing_energy",
     "spectrum",
     "swing_fundamental",
+    "voltage_step",
     "waveform",
 ]
