@@ -1,0 +1,93 @@
+"""Watts of a server around its accelerators: hosts, memory, cards, switches inside, fans, supplies (data/server_power.csv).
+
+    server = (accelerators + parts) * (1 + fans) / supply efficiency
+
+Positive power is consumption, at the inlet of the server (or of the rack, for a rack that is one machine).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from gigawatt.evidence import Breakdown, Grade, Sourced
+
+FANS, SUPPLY, ACCELERATORS = "fans", "supply efficiency", "accelerators"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPower:
+    """A class of servers: accelerators in one, watts of the other parts (each and count), fans as a share of all
+    parts, efficiency of the supplies.
+    """
+
+    name: str
+    accelerators: int
+    parts: Mapping[str, tuple[int, Sourced]]
+    fans: Sourced
+    supply_efficiency: Sourced
+
+    def power(self, accelerator_w: float, end: str = "best") -> Breakdown:
+        """Return the power of the server with its accelerators at `accelerator_w` each, W, by part.
+
+        `end` "low" or "high" takes all parts there at once. 8 H100 at 551 W in "8-GPU air": 6.8 kW. Raises ValueError for
+        a negative power or another `end`.
+        """
+        if end not in ("low", "best", "high"):
+            raise ValueError(f"end must be low, best or high, not {end!r}")
+        if not accelerator_w >= 0:
+            raise ValueError(f"the power of an accelerator cannot be below 0, not {accelerator_w} W")
+        watts = {ACCELERATORS: self.accelerators * accelerator_w}
+        watts |= {name: count * float(getattr(each, end)) for name, (count, each) in self.parts.items()}
+        watts[FANS] = sum(watts.values()) * float(getattr(self.fans, end))
+        efficiency = float(getattr(self.supply_efficiency, {"low": "high", "high": "low"}.get(end, "best")))
+        watts["conversion losses"] = sum(watts.values()) * (1 / efficiency - 1)
+        return Breakdown.of(f"{self.name} server", "W", watts)
+
+
+def server_power(name: str) -> ServerPower:
+    """Return a class of servers by name. Raises ValueError with the known names."""
+    if name not in _table():
+        raise ValueError(f"unknown class of servers {name!r}; known: {', '.join(_table())}")
+    return _table()[name]
+
+
+def servers_with_power() -> tuple[str, ...]:
+    """Return the names of the classes of servers."""
+    return tuple(_table())
+
+
+@cache
+def _table() -> Mapping[str, ServerPower]:
+    text = files("gigawatt.power").joinpath("data", "server_power.csv").read_text(encoding="utf-8")
+    found: dict[str, dict[str, tuple[int, Sourced]]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        fact = Sourced(
+            low=float(row["low"]),
+            best=float(row["best"]),
+            high=float(row["high"]),
+            unit=row["unit"],
+            grade=Grade(row["kind"]),
+            source=row["source"],
+            date=row["date"],
+            label=f"{row['server']}, {row['part']}",
+            note=row["notes"],
+        )
+        found.setdefault(row["server"], {})[row["part"]] = (int(row["count"]), fact)
+    return MappingProxyType({name: _server(name, parts) for name, parts in found.items()})
+
+
+def _server(name: str, parts: Mapping[str, tuple[int, Sourced]]) -> ServerPower:
+    others = {part: pair for part, pair in parts.items() if part not in (FANS, SUPPLY, ACCELERATORS)}
+    return ServerPower(
+        name=name,
+        accelerators=parts[ACCELERATORS][0],
+        parts=MappingProxyType(others),
+        fans=parts[FANS][1],
+        supply_efficiency=parts[SUPPLY][1],
+    )
