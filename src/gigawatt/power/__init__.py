@@ -1,14 +1,63 @@
-"""Power: accelerator, server, network and cooling by phase; what a grid limit feeds; the swing of a step; the year of a
-site: dispatch, sizing, unit commitment and rules.
+"""Power, from the phases of a chip to the year of a site.
+
+step and run -> waveform -> spectrum, ramps, what the grid asks, storage
+hours of a year -> cooling, dispatch of grid, generators, battery, sun and wind, duals -> energy, carbon, water, money
 """
 
 from gigawatt.power._assess import ASSUMPTIONS, Load, PowerResult, assess, server_overhead_w
+from gigawatt.power._capping import (
+    best_cap,
+    cap_for_rate,
+    capping_facts,
+    clock_at_share,
+    power_at_cap,
+    rate_at_cap,
+    rate_at_clock,
+    share_at_clock,
+)
+from gigawatt.power._chip_power import PHASES, ChipPower, chip_power, chips_with_power
 from gigawatt.power._commitment import CommitmentResult, commit, largest_unit_w
+from gigawatt.power._compliance import ClauseResult, ComplianceResult, SiteAbilities, check
+from gigawatt.power._cooling import (
+    COOLING_KINDS,
+    CoolingLoop,
+    CoolingPlant,
+    CoolingYear,
+    chiller_cop,
+    chiller_share,
+    cool_year,
+    cooling_facts,
+    cooling_plant,
+    heat_capacity,
+    pue,
+    water_per_it_j,
+)
 from gigawatt.power._dispatch import DispatchModel, DispatchResult, Limit, demand_usd, dispatch
+from gigawatt.power._energy import EnergyAccount, carbon_facts, chip_carbon, embodied_carbon, energy_account
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
 from gigawatt.power._generation import GENERATORS, MEGAPACKS, battery_units, generation_facts, generator_group
 from gigawatt.power._heat import load_points, warm_air_derate, warm_air_heat_rate
+from gigawatt.power._profile import StepProfile, merged
+from gigawatt.power._read_series import parse_series, read_series
+from gigawatt.power._requirements import (
+    REQUIREMENT_FIELDS,
+    BandLimit,
+    Bound,
+    CurtailmentClause,
+    PowerFactor,
+    RampLimit,
+    RangeLimit,
+    RequirementField,
+    Requirements,
+    RideThrough,
+    packaged_requirements,
+    requirements_from,
+)
+from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._rules import OperatingRule, RuleResult, rule_dispatch, rule_year
+from gigawatt.power._series import Series, align, packaged_names, packaged_series
+from gigawatt.power._server_power import ServerPower, server_power, servers_with_power
+from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
 from gigawatt.power._site import (
     Battery,
     Curtailment,
@@ -21,6 +70,11 @@ from gigawatt.power._site import (
     highest_hours,
 )
 from gigawatt.power._sizing import Candidate, SizingResult, size
+from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
+from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
+from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
+from gigawatt.power._wet_bulb import wet_bulb
 
 __all__ = [
     "ASSUMPTIONS",
@@ -32,6 +86,7 @@ __all__ = [
     "BandLimit",
     "Battery",
     "Block",
+    "Bound",
     "Candidate",
     "ChipPower",
     "ClauseResult",
@@ -42,6 +97,7 @@ __all__ = [
     "CoolingPlant",
     "CoolingYear",
     "Curtailment",
+    "CurtailmentClause",
     "DispatchModel",
     "DispatchResult",
     "EnergyAccount",

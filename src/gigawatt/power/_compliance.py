@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gigawatt.power._requirements import (
     BandLimit,
-    Curtailment,
+    CurtailmentClause,
     PowerFactor,
     RampLimit,
     RangeLimit,
@@ -195,7 +195,7 @@ class _Record:
         reason = f"{share * float(self.power.max()) / 1e6:.0f} MW at risk" if leaves else "the site rides it"
         return _judged(name, share, limit.drop_share, "share of the load", limit.source, reason)
 
-    def curtail(self, limit: Curtailment) -> ClauseResult:
+    def curtail(self, limit: CurtailmentClause) -> ClauseResult:
         depth = limit.depth.at(self.contract_w)
         name = f"{depth / 1e6:.0f} MW less on notice of {_text_s(limit.notice_s)}"
         if self.site.curtail_w is None:

@@ -22,7 +22,7 @@ from gigawatt.quantity import QuantityError, parse_quantity
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Bound:
     """A limit: `value` in W or W/s, or, `of_contract`, as a share of the contracted power (per second)."""
 
     value: float
@@ -48,8 +48,8 @@ class RampLimit(Clause):
     """Power may change by at most `up` and `down` (per second) between two instants `window_s` apart."""
 
     window_s: float
-    up: Limit
-    down: Limit
+    up: Bound
+    down: Bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class RangeLimit(Clause):
     """The largest less the smallest power within any `window_s` is at most `width`."""
 
     window_s: float
-    width: Limit
+    width: Bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class BandLimit(Clause):
 
     low_hz: float
     high_hz: float
-    amplitude: Limit
+    amplitude: Bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +79,11 @@ class RideThrough(Clause):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curtailment(Clause):
+class CurtailmentClause(Clause):
     """On call the site gives up `depth` after `notice_s`, for at most `hours_s` seconds a year."""
 
     notice_s: float
-    depth: Limit
+    depth: Bound
     hours_s: float
 
 
@@ -108,7 +108,7 @@ class Requirements:
     ranges: tuple[RangeLimit, ...] = ()
     bands: tuple[BandLimit, ...] = ()
     ride_through: tuple[RideThrough, ...] = ()
-    curtailment: tuple[Curtailment, ...] = ()
+    curtailment: tuple[CurtailmentClause, ...] = ()
     power_factor: tuple[PowerFactor, ...] = ()
 
 
@@ -158,7 +158,7 @@ SECTIONS: Mapping[str, Callable[..., Clause]] = {
     "ranges": RangeLimit,
     "bands": BandLimit,
     "ride_through": RideThrough,
-    "curtailment": Curtailment,
+    "curtailment": CurtailmentClause,
     "power_factor": PowerFactor,
 }
 REQUIREMENT_FIELDS: tuple[RequirementField, ...] = (
@@ -261,10 +261,10 @@ def _value(item: RequirementField, value: Any) -> Any:
         raise ValueError("a quantity is needed")
     if item.share and isinstance(value, str) and "%" in value:
         number = parse_quantity(value, {"W": "fraction", "W/s": "1/s"}[item.unit])
-        result: Any = Limit(number, of_contract=True)
+        result: Any = Bound(number, of_contract=True)
     else:
         number = parse_quantity(value, item.unit)
-        result = Limit(number) if item.share else number
+        result = Bound(number) if item.share else number
     if number < 0.0 or (number == 0.0 and item.unit in ("s", "Hz") and item.name != "notice"):
         raise ValueError("it must be above zero")
     if item.unit == "fraction" and number > 1.0:
