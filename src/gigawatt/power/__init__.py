@@ -29,6 +29,15 @@ from gigawatt.power._cooling import (
 from gigawatt.power._energy import EnergyAccount, carbon_facts, chip_carbon, embodied_carbon, energy_account
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
 from gigawatt.power._read_series import parse_series, read_series
+from gigawatt.power._renewables import (
+    SolarField,
+    plane_of_array,
+    pv_power,
+    renewable_facts,
+    sun_position,
+    wind_at_height,
+    wind_power,
+)
 from gigawatt.power._series import Series, align, packaged_names, packaged_series
 from gigawatt.power._server_power import ServerPower, server_power, servers_with_power
 from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
@@ -47,6 +56,7 @@ __all__ = [
     "PowerResult",
     "Series",
     "ServerPower",
+    "SolarField",
     "accelerators_fed",
     "align",
     "assess",
@@ -70,12 +80,15 @@ __all__ = [
     "packaged_series",
     "parse_series",
     "phase_power",
+    "plane_of_array",
     "power_at_cap",
     "pue",
+    "pv_power",
     "ramp_energy",
     "rate_at_cap",
     "rate_at_clock",
     "read_series",
+    "renewable_facts",
     "sequences_in_flight",
     "server_overhead_w",
     "server_power",
@@ -84,7 +97,10 @@ __all__ = [
     "serving_power_facts",
     "share_at_clock",
     "smoothing_energy",
+    "sun_position",
     "swing_fundamental",
     "water_per_it_j",
     "wet_bulb",
+    "wind_at_height",
+    "wind_power",
 ]
