@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gigawatt import power, reliability
 from gigawatt.planning._couple import Evaluation
@@ -185,5 +184,3 @@ def with_saves(run: Timeline, interval_s: float, save_s: float) -> Timeline:
                 rows.append((lane, "checkpoint stall", work, min(work + save_s, end)))
             at = work + save_s
     return Timeline.of(run.title, rows)
-
-

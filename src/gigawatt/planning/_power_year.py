@@ -74,9 +74,7 @@ class PowerYear:
 
     def column(self, name: str) -> Array:
         """Return a source over the year, 0 where it does not stand."""
-        parts = [
-            result.power_w.get(name, np.zeros(result.site.steps)) for _, result in self.stretches
-        ]
+        parts = [result.power_w.get(name, np.zeros(result.site.steps)) for _, result in self.stretches]
         return np.concatenate(parts)
 
     @property
@@ -87,9 +85,7 @@ class PowerYear:
 
     def worth(self, name: str) -> Array:
         """Return the value of one W (or J of "battery_j") more of a limit, by hour, USD."""
-        parts = [
-            result.value_usd_per_w.get(name, np.zeros(result.site.steps)) for _, result in self.stretches
-        ]
+        parts = [result.value_usd_per_w.get(name, np.zeros(result.site.steps)) for _, result in self.stretches]
         return np.concatenate(parts)
 
     @property
@@ -202,7 +198,13 @@ def _series(scenario: Scenario, field: str, name: str, unit: str) -> power.Serie
     if name in power.packaged_names():
         found = power.packaged_series(name)
         if found.unit != unit:
-            raise _wrong(scenario, field, f"this series is in {found.unit or 'shares'}", repr(name), f"a series in {unit or 'shares'}")
+            raise _wrong(
+                scenario,
+                field,
+                f"this series is in {found.unit or 'shares'}",
+                repr(name),
+                f"a series in {unit or 'shares'}",
+            )
         return found
     path = scenario.folder / name
     if not path.exists():
@@ -281,9 +283,7 @@ def _hour(scenario: Scenario, field: str, hours: Hours, date: str) -> int:
     return max(at, 0)
 
 
-def _steps(
-    scenario: Scenario, field: str, hours: Hours, steps: list[tuple[str, float]], before: float
-) -> Array:
+def _steps(scenario: Scenario, field: str, hours: Hours, steps: list[tuple[str, float]], before: float) -> Array:
     """Return a value by hour from (date, value) pairs; `before` the first date the first value holds if it lies at the
     beginning, else `before`.
     """
@@ -402,7 +402,11 @@ def battery_of(scenario: Scenario) -> power.Battery | None:
         kinds = {kind.rpartition(".")[2]: kind for kind in power.MEGAPACKS}
         if item.kind not in kinds or item.units is None:
             raise _wrong(
-                scenario, "battery", "a packaged battery needs its kind and units", repr(item.kind), f"{', '.join(kinds)}, with units"
+                scenario,
+                "battery",
+                "a packaged battery needs its kind and units",
+                repr(item.kind),
+                f"{', '.join(kinds)}, with units",
             )
         found = power.battery_units(kinds[item.kind], item.units)
     elif item.power is None or item.energy is None:
@@ -415,9 +419,7 @@ def battery_of(scenario: Scenario) -> power.Battery | None:
     return found
 
 
-def _renewables(
-    solar_w: float | None, wind_w: float | None, hours: Hours, part: slice
-) -> tuple[power.Renewable, ...]:
+def _renewables(solar_w: float | None, wind_w: float | None, hours: Hours, part: slice) -> tuple[power.Renewable, ...]:
     found = []
     if solar_w:
         found.append(power.Renewable(name="solar", available_w=solar_w * _yield("solar", hours)[part]))
@@ -449,9 +451,7 @@ def _ladder(
     facility = float(np.median(each_w[each_w > 0])) if (each_w > 0).any() else draw
     capped = np.minimum(saved * share * base.fleet.powered, load)
     return (
-        power.FlexibleLoad(
-            label="power caps", max_w=capped, usd_per_j=usd_per_accelerator_s * (1.0 - rate) / saved
-        ),
+        power.FlexibleLoad(label="power caps", max_w=capped, usd_per_j=usd_per_accelerator_s * (1.0 - rate) / saved),
         power.FlexibleLoad(
             label="shutdown",
             max_w=np.maximum(load - capped, 0.0),

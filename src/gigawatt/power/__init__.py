@@ -39,6 +39,15 @@ from gigawatt.power._generation import GENERATORS, MEGAPACKS, battery_units, gen
 from gigawatt.power._heat import load_points, warm_air_derate, warm_air_heat_rate
 from gigawatt.power._profile import StepProfile, merged
 from gigawatt.power._read_series import parse_series, read_series
+from gigawatt.power._renewables import (
+    SolarField,
+    plane_of_array,
+    pv_power,
+    renewable_facts,
+    sun_position,
+    wind_at_height,
+    wind_power,
+)
 from gigawatt.power._requirements import (
     REQUIREMENT_FIELDS,
     BandLimit,
@@ -72,8 +81,10 @@ from gigawatt.power._site import (
 from gigawatt.power._sizing import Candidate, SizingResult, size
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_store
 from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
+from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
 from gigawatt.power._wet_bulb import wet_bulb
 
 __all__ = [
@@ -98,16 +109,20 @@ __all__ = [
     "CoolingYear",
     "Curtailment",
     "CurtailmentClause",
+    "Cycles",
     "DispatchModel",
     "DispatchResult",
+    "Economics",
     "EnergyAccount",
     "FlatLoad",
     "FlexibleLoad",
     "GeneratorGroup",
     "GridConnection",
     "JobLoad",
+    "Life",
     "Limit",
     "Load",
+    "LoadEvent",
     "OperatingRule",
     "PowerFactor",
     "PowerResult",
@@ -124,11 +139,14 @@ __all__ = [
     "ServerPower",
     "SiteAbilities",
     "SiteYear",
+    "Sizing",
     "SizingResult",
     "Smoothed",
+    "SolarField",
     "Spectrum",
     "StepProfile",
     "Store",
+    "Technology",
     "accelerators_fed",
     "align",
     "assess",
@@ -159,21 +177,27 @@ __all__ = [
     "highest_hours",
     "joined",
     "largest_unit_w",
+    "lithium_life",
     "load_points",
     "merged",
+    "mitigation_facts",
     "packaged_names",
     "packaged_requirements",
     "packaged_series",
     "parse_series",
     "phase_power",
+    "plane_of_array",
     "power_at_cap",
     "pue",
+    "pv_power",
+    "rainflow",
     "ramp_duration_curve",
     "ramp_energy",
     "rate_at_cap",
     "rate_at_clock",
     "rate_of_change_of_frequency",
     "read_series",
+    "renewable_facts",
     "requirements_from",
     "resample",
     "rule_dispatch",
@@ -187,9 +211,11 @@ __all__ = [
     "serving_power_facts",
     "share_at_clock",
     "size",
+    "size_store",
     "smooth",
     "smoothing_energy",
     "spectrum",
+    "sun_position",
     "swing_fundamental",
     "voltage_step",
     "warm_air_derate",
@@ -197,4 +223,6 @@ __all__ = [
     "water_per_it_j",
     "waveform",
     "wet_bulb",
+    "wind_at_height",
+    "wind_power",
 ]
