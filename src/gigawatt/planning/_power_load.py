@@ -107,9 +107,7 @@ def step_timeline(job: TrainingJob, trained: TrainingResult) -> tuple[Timeline, 
     return timeline, tuple(each * nearest.count(i) for i in range(len(stages)))
 
 
-def job_load(
-    inputs: Inputs, base: Evaluation, levels: Levels, events: Timeline | None, *, jitter: float = 0.0
-) -> power.JobLoad:
+def job_load(base: Evaluation, levels: Levels, events: Timeline | None, *, jitter: float = 0.0) -> power.JobLoad:
     """Return the job as a load: its steps, the state of the run, and how it comes and goes."""
     timeline, counts = step_timeline(base.job, base.training)
     watts = {label: levels.of(PHASE_OF[label]) for label in (*timeline.labels, "idle")}
@@ -126,7 +124,7 @@ def job_load(
     )
 
 
-def base_load(inputs: Inputs, base: Evaluation, levels: Levels) -> power.FlatLoad:
+def base_load(base: Evaluation, levels: Levels) -> power.FlatLoad:
     """Return what draws beside the job: accelerators that are idle, and cooling and distribution at their mean."""
     outside = base.fleet.powered - base.training.accelerators
     return power.FlatLoad(

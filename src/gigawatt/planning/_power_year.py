@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,8 @@ HOUR, YEAR = 3600.0, 8760
 DEFAULT_YEAR = "2023-01"
 TEMPERATURE, HUMIDITY = "dallas 2023 temperature", "dallas 2023 relative humidity"
 # What the weather of sun and wind is read from.
-SUN_WIND = "panhandle 2012"
+SUN_WIND, SUN_LATITUDE, SUN_LONGITUDE = "panhandle 2012", 35.2, -101.9
+PANELS_M = 2.0
 # Kinds of cooling of a site in the words of the cooling model.
 COOLING_OF = {"air": "chiller", "liquid": "direct_liquid"}
 # Share of the chip's draw down to which a cap goes before anything is shut down.
@@ -309,7 +310,7 @@ def _stretches(scenario: Scenario, hours: Hours) -> list[tuple[int, int]]:
     if asked.battery is not None and asked.battery.start is not None:
         edges.add(_hour(scenario, "battery", hours, asked.battery.start))
     points = sorted(edges)
-    return [(first, last) for first, last in zip(points, points[1:], strict=False) if last > first]
+    return [(first, last) for first, last in pairwise(points) if last > first]
 
 
 def _site(
@@ -430,7 +431,15 @@ def _renewables(solar_w: float | None, wind_w: float | None, hours: Hours, part:
 
 def _yield(what: str, hours: Hours) -> Array:
     """Return what one W installed gives by hour, in the packaged weather of the Texas panhandle."""
-    return np.asarray(power.renewable_share(what, hours.start, hours.steps))
+
+    def of(name: str) -> Array:
+        return power.packaged_series(f"{SUN_WIND} {name}").at(hours.start, hours.steps)
+
+    if what == "solar":
+        field = power.SolarField(latitude_deg=SUN_LATITUDE, longitude_deg=SUN_LONGITUDE)
+        wind = power.wind_at_height(of("wind 80 m"), 80.0, PANELS_M)
+        return power.pv_power(of("ghi"), of("dni"), of("dhi"), of("temperature"), wind, field, hours.start)
+    return power.wind_power(of("wind 100 m"), of("temperature 80 m"), of("pressure 80 m"))
 
 
 def _ladder(
@@ -548,9 +557,14 @@ def _wrong(
     path = f"power.{field}"
     return InputError(
         Problem(
-            message=message, location=scenario.place(path), path=path, found=found, allowed=allowed, nearest=nearest
+            message=message,
+            location=scenario.place(path),
+            path=path,
+            found=found,
+            allowed=allowed,
+            nearest=nearest or "",
         )
     )
 
 
-__all__ = ["HOUR", "Hours", "Path", "PowerYear", "battery_of", "date_of", "hours_of", "windowed", "year_of"]
+__all__ = ["HOUR", "Hours", "PowerYear", "battery_of", "date_of", "hours_of", "windowed", "year_of"]

@@ -9,6 +9,7 @@ from gigawatt.power._capping import (
     best_cap,
     cap_for_rate,
     capping_facts,
+    clock_at_cap,
     clock_at_share,
     power_at_cap,
     rate_at_cap,
@@ -81,10 +82,8 @@ from gigawatt.power._site import (
 from gigawatt.power._sizing import Candidate, SizingResult, size
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._spectrum import Spectrum, sensor, spectrum
-from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_store
 from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
-from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
 from gigawatt.power._wet_bulb import wet_bulb
 
 __all__ = [
@@ -109,20 +108,16 @@ __all__ = [
     "CoolingYear",
     "Curtailment",
     "CurtailmentClause",
-    "Cycles",
     "DispatchModel",
     "DispatchResult",
-    "Economics",
     "EnergyAccount",
     "FlatLoad",
     "FlexibleLoad",
     "GeneratorGroup",
     "GridConnection",
     "JobLoad",
-    "Life",
     "Limit",
     "Load",
-    "LoadEvent",
     "OperatingRule",
     "PowerFactor",
     "PowerResult",
@@ -139,14 +134,12 @@ __all__ = [
     "ServerPower",
     "SiteAbilities",
     "SiteYear",
-    "Sizing",
     "SizingResult",
     "Smoothed",
     "SolarField",
     "Spectrum",
     "StepProfile",
     "Store",
-    "Technology",
     "accelerators_fed",
     "align",
     "assess",
@@ -161,6 +154,7 @@ __all__ = [
     "chip_carbon",
     "chip_power",
     "chips_with_power",
+    "clock_at_cap",
     "clock_at_share",
     "commit",
     "cool_year",
@@ -177,10 +171,8 @@ __all__ = [
     "highest_hours",
     "joined",
     "largest_unit_w",
-    "lithium_life",
     "load_points",
     "merged",
-    "mitigation_facts",
     "packaged_names",
     "packaged_requirements",
     "packaged_series",
@@ -190,7 +182,6 @@ __all__ = [
     "power_at_cap",
     "pue",
     "pv_power",
-    "rainflow",
     "ramp_duration_curve",
     "ramp_energy",
     "rate_at_cap",
@@ -211,7 +202,6 @@ __all__ = [
     "serving_power_facts",
     "share_at_clock",
     "size",
-    "size_store",
     "smooth",
     "smoothing_energy",
     "spectrum",
