@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gigawatt.power._dispatch_lp import Window
+from gigawatt.power._dispatch_lp import WRAP, Window
 from gigawatt.power._site import Floats
 
 Highs = Any  # highspy.Highs: its stubs lack part of what it does, and importing it costs 0.1 s
@@ -71,10 +71,7 @@ class Program:
         self._pin_start()
 
     def _pin_start(self) -> None:
-        """Without wrap-around and with a given energy at the start, the start column is fixed, not free below it."""
-        fixed = self.window.blocks.start_energy
-        if not self.window.wrap and fixed is not None:
-            self.solver.changeColBounds(self.window.start_column, fixed, fixed)
+        self.solver.changeColBounds(self.window.start_column, *self.window.start_bounds(self.capacity))
 
     def change(self, window: Window, capacity: Floats, cost: Floats | None = None) -> None:
         """Take costs (of the window, unless given) and bounds of the same pattern; what did not change is left alone."""
@@ -110,6 +107,12 @@ class Program:
 
         self.solver.run()
         status = self.solver.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:  # lost its way from the last basis: once more from the start
+            self.solver.clearSolver()
+            self.solver.setOptionValue("presolve", "on")
+            self.solver.run()
+            self.solver.setOptionValue("presolve", "off")
+            status = self.solver.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS ended a dispatch with {self.solver.modelStatusToString(status)!r}")
         return float(self.solver.getInfo().objective_function_value)
@@ -134,7 +137,7 @@ def start_from_parts(whole: Program, parts: list[tuple[int, int]]) -> None:
     peak_columns: list[Any] = []
     peak_rows: list[Any] = []
     for first, last in parts:
-        part = Program(Window(window.blocks, first, last, wrap=True), whole.capacity)
+        part = Program(Window(window.blocks, first, last, start=WRAP), whole.capacity)
         part.solve()
         basis, w, n = part.solver.getBasis(), part.window, last - first
         col, row = list(basis.col_status), list(basis.row_status)

@@ -20,7 +20,18 @@ import numpy as np
 
 from gigawatt.evidence import Breakdown
 from gigawatt.power._dispatch import PART_STEPS, DispatchModel, DispatchResult
-from gigawatt.power._dispatch_lp import ENERGY_CAPACITY, GRID, MW, POWER_CAPACITY, Blocks, Window, blocks_of, windows_of
+from gigawatt.power._dispatch_lp import (
+    ENERGY_CAPACITY,
+    FREE,
+    GRID,
+    MW,
+    POWER_CAPACITY,
+    WRAP,
+    Blocks,
+    Window,
+    blocks_of,
+    windows_of,
+)
 from gigawatt.power._highs import Program, new_solver
 from gigawatt.power._site import J_PER_MWH, Floats, SiteYear
 
@@ -191,7 +202,12 @@ class _Search:
         self.low = np.array([c.low / _unit(c.name) for c in candidates])
         self.high = np.array([c.high / _unit(c.name) for c in candidates])
         windows = windows_of(blocks, PART_STEPS)
-        self.weeks = [Program(Window(blocks, a, b, wrap=False), blocks.capacity) for a, b in windows]
+        self.cyclic = blocks.start == WRAP
+        starts = [FREE if first or self.cyclic else blocks.start for first, _ in windows]
+        self.weeks = [
+            Program(Window(blocks, a, b, start=start), blocks.capacity)
+            for (a, b), start in zip(windows, starts, strict=True)
+        ]
         self.edge_cost, self.edge_slope = 0.0, np.zeros(len(candidates))
         self.points = [np.clip(blocks.capacity[numbers], self.low, self.high)]
         self._extra: list[tuple[list[int], list[float]]] = [([], []) for _ in self.weeks]
@@ -255,10 +271,10 @@ class _Search:
             return
         for w, program in enumerate(self.weeks):
             following = (w + 1) % len(self.weeks)
-            window, cyclic = program.window, self.blocks.start_energy is None
-            if w or cyclic:
+            window = program.window
+            if w or self.cyclic:
                 self._add(w, window.start_column, float(value[w]))
-            if following or cyclic:
+            if following or self.cyclic:
                 self._add(w, energy * window.n + window.n - 1, -float(value[following]))
 
     def _add(self, week: int, column: int, extra: float) -> None:
@@ -273,7 +289,7 @@ class _Search:
             program.add_cost(columns, [-value for value in extra])
         self._extra = [([], []) for _ in self.weeks]
         T = len(self.blocks.load)
-        year = Window(self.blocks, 0, T, wrap=self.blocks.start_energy is None)
+        year = Window(self.blocks, 0, T, start=self.blocks.start)
         starts = np.array([program.window.first for program in self.weeks])
         if self.blocks.energy_block >= 0:
             self._price_energy(-row_dual[year.energy_row + starts])
@@ -312,6 +328,11 @@ class _Master:
 
     def solve(self) -> tuple[Floats, float]:
         """Return the capacities that the cuts like best and the lower bound."""
+        import highspy
+
         self.solver.run()
+        status = self.solver.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise RuntimeError(f"HiGHS ended a sizing with {self.solver.modelStatusToString(status)!r}")
         info = self.solver.getInfo()
         return np.asarray(self.solver.getSolution().col_value)[: self.count], float(info.objective_function_value)
