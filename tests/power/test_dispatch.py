@@ -415,3 +415,14 @@ def test_light_to_import_and_silent():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_another_solver_of_the_process_may_use_other_threads():
+    code = (
+        "import highspy, numpy as np, gigawatt.power as p\n"
+        "other = highspy.Highs(); other.setOptionValue('output_flag', False); other.setOptionValue('threads', 3)\n"
+        "other.addCol(1.0, 1.0, 2.0, 0, np.zeros(0, np.int32), np.zeros(0)); other.run()\n"
+        "site = p.SiteYear(load_w=np.ones(3), grid=p.GridConnection(limit_w=2.0, price_usd_per_j=1e-8))\n"
+        "assert abs(p.dispatch(site).cost_usd - 3 * 3600e-8) < 1e-12\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gigawatt.errors import InfeasibleError
 from gigawatt.power._dispatch import DispatchResult, powers, settle
 from gigawatt.power._dispatch_lp import DISCHARGE, MW, Blocks, Window, blocks_of
-from gigawatt.power._highs import load_program, new_solver
+from gigawatt.power._highs import load_program, new_solver, run
 from gigawatt.power._site import J_PER_MWH, Floats, GeneratorGroup, Series, SiteYear
 
 Ints = NDArray[np.int64]
@@ -274,8 +274,7 @@ class _Part:
 
         self.solver.setOptionValue("mip_rel_gap", gap)
         self.solver.setOptionValue("solve_relaxation", relaxed)
-        self.solver.run()
-        status = self.solver.getModelStatus()
+        status = run(self.solver)
         if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
             raise InfeasibleError(
                 f"no commitment keeps a reserve of {float(self.reserve.max()):,.1f} MW with minimum loads and ramps in every step: the firm units and the battery are too small",

@@ -26,6 +26,20 @@ def new_solver(**options: Any) -> Highs:
     return solver
 
 
+def run(solver: Highs) -> Any:
+    """Solve and return the model's status.
+
+    HiGHS keeps one number of threads for a process and refuses another: where somebody else's solver came first, theirs
+    is taken.
+    """
+    import highspy
+
+    if solver.run() == highspy.HighsStatus.kError:
+        solver.setOptionValue("threads", 0)
+        solver.run()
+    return solver.getModelStatus()
+
+
 def load_program(
     solver: Highs,
     *,
@@ -105,14 +119,12 @@ class Program:
         """Solve and return the cost, USD. Raises RuntimeError where HiGHS finds no optimum."""
         import highspy
 
-        self.solver.run()
-        status = self.solver.getModelStatus()
+        status = run(self.solver)
         if status != highspy.HighsModelStatus.kOptimal:  # lost its way from the last basis: once more from the start
             self.solver.clearSolver()
             self.solver.setOptionValue("presolve", "on")
-            self.solver.run()
+            status = run(self.solver)
             self.solver.setOptionValue("presolve", "off")
-            status = self.solver.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS ended a dispatch with {self.solver.modelStatusToString(status)!r}")
         return float(self.solver.getInfo().objective_function_value)

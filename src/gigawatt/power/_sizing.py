@@ -32,7 +32,7 @@ from gigawatt.power._dispatch_lp import (
     blocks_of,
     windows_of,
 )
-from gigawatt.power._highs import Program, new_solver
+from gigawatt.power._highs import Program, new_solver, run
 from gigawatt.power._site import J_PER_MWH, Floats, SiteYear
 
 ROUNDS = 60
@@ -110,7 +110,7 @@ def size(site: SiteYear, candidates: Sequence[Candidate], *, tolerance: float = 
     best: tuple[float, Floats, DispatchModel, DispatchResult] | None = None
     lower, rounds = -math.inf, 0
     for _ in range(PASSES):
-        x, bound, used = search.run(0.2 * tolerance)
+        x, bound, used = search.best(0.2 * tolerance)
         lower, rounds = max(lower, bound), rounds + used
         model = DispatchModel(sized(site, candidates, x))
         result = model.solve()
@@ -230,29 +230,29 @@ class _Search:
             worth[w] = program.window.worth(column_dual, row_dual).sum(axis=1)[self.numbers]
         return cost, worth
 
-    def run(self, tolerance: float) -> tuple[Floats, float, int]:
+    def best(self, tolerance: float) -> tuple[Floats, float, int]:
         """Return the best capacities of the priced weeks, a lower bound and the number of rounds.
 
         Each round asks halfway between the best point and the one that the cuts like best: their own favourite alone
         jumps between extremes.
         """
         master = _Master(self.cost + self.edge_slope, self.low, self.high, len(self.weeks))
-        best_x, best, lower, favourite = self.points[0], math.inf, -math.inf, self.points[0]
+        best_x, least, lower, favourite = self.points[0], math.inf, -math.inf, self.points[0]
         waiting, rounds = list(self.points), 0
         while rounds < ROUNDS:
             x = waiting.pop(0) if waiting else 0.5 * (best_x + favourite)
             total = self._cut(master, x)
-            if total < best:
-                best, best_x = total, x
+            if total < least:
+                least, best_x = total, x
             rounds += 1
             if waiting:
                 continue
             favourite, bound = master.solve()
             lower = max(lower, bound + self.edge_cost)
-            if best - lower <= tolerance * abs(best):
+            if least - lower <= tolerance * abs(least):
                 break
-        total = self._cut(master, favourite)
-        if total < best + tolerance * abs(best):
+        total = self._cut(master, favourite)  # a corner of the cuts: capacities not worth having are exactly zero there
+        if total < least + tolerance * abs(least):
             best_x = favourite
         self.points = [*self.points[-5:], best_x] if len(self.points) > 6 else [*self.points, best_x]
         return best_x, lower, rounds
@@ -330,8 +330,7 @@ class _Master:
         """Return the capacities that the cuts like best and the lower bound."""
         import highspy
 
-        self.solver.run()
-        status = self.solver.getModelStatus()
+        status = run(self.solver)
         if status != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS ended a sizing with {self.solver.modelStatusToString(status)!r}")
         info = self.solver.getInfo()
