@@ -57,6 +57,13 @@ def test_two_units_by_hand():
     assert secure.dispatch.emissions_kg.value == pytest.approx(fuel_j * 180 / MWH, rel=1e-3)
 
 
+def test_a_step_alone():
+    assert commit(units([15]), 0.0).cost_usd == pytest.approx(400, rel=1e-3)
+    last_alone = commit(units([5, 5, 15]), 0.0, window_steps=2, ahead_steps=0)
+    assert last_alone.online["gas"].tolist() == [1, 1, 2]
+    assert last_alone.started["gas"].tolist() == [0, 0, 1]
+
+
 def test_a_start_is_worth_a_dear_hour_online():
     # An hour at low load between two hours of two units: a start costs 1,000 USD, keeping a unit 50 USD.
     kept = commit(units([15, 9, 15]), 0.0)

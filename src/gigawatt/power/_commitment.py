@@ -211,10 +211,13 @@ class _Part:
         online, started = self.online[g], self.started[g]
         columns = np.stack((started, online, np.roll(online, 1)), axis=1)
         values = np.tile([1.0, -1.0, 1.0], (self.n, 1))
+        if self.n == 1:  # a step alone is its own predecessor
+            columns, values = columns[:, :2], values[:, :2] * (1.0, 0.0 if self.wrap else 1.0)
         rows = _Rows.of(columns, values, np.zeros(self.n), np.full(self.n, np.inf))
         if self.wrap:
             return rows
-        rows.value[2] = 0.0
+        if self.n > 1:
+            rows.value[2] = 0.0
         rows.lower[0] = -np.inf if self.before is None else -float(self.before.online[g, -1])
         return rows
 
