@@ -330,6 +330,8 @@ def _limits(worth: Mapping[str, Floats]) -> tuple[Limit, ...]:
 def _status(site: SiteYear, unserved_w: Floats, limits: tuple[Limit, ...], known: bool) -> str:
     short = unserved_w > TINY_W
     aside = {r.name for r in site.renewables} | {g.name for g in site.generators if g.capacity_w <= 0}
+    if site.battery is not None and not (site.battery.discharge_w > 0 and site.battery.energy_j > 0):
+        aside |= {"battery power", "battery energy"}
     firm = [limit for limit in limits if limit.name not in aside]
     binding = f"; {firm[0]}" if firm else "; no limit of grid, generators or battery binds" if known else ""
     if not bool(short.any()):
