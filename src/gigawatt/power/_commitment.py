@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gigawatt.errors import InfeasibleError
 from gigawatt.power._dispatch import DispatchResult, powers, settle
 from gigawatt.power._dispatch_lp import DISCHARGE, MW, Blocks, Window, blocks_of
-from gigawatt.power._highs import load_program, new_solver
+from gigawatt.power._highs import load_program, new_solver, run
 from gigawatt.power._site import J_PER_MWH, Floats, GeneratorGroup, Series, SiteYear
 
 Ints = NDArray[np.int64]
@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 class CommitmentResult:
     """A committed year. `online` and `started` (T) whole units by group; `dispatch` has cost, powers and status.
 
-    `lower_bound_usd`: no commitment costs less (None where the year was solved in windows). `reserve_w` (T) is what stands by.
+    `lower_bound_usd`: no commitment costs less (None where the year was solved in windows without `prove`). `reserve_w` (T) is what stands by.
     """
 
     dispatch: DispatchResult
@@ -74,13 +74,15 @@ def commit(
     gap: float = 1e-3,
     window_steps: int | None = None,
     ahead_steps: int = 24,
+    prove: bool = False,
 ) -> CommitmentResult:
     """Return which units run when, within `gap` of the least cost; `reserve_w` as a number or (T).
 
     All at once, the last step is followed by the first (units and, if it is cyclic, the battery). With `window_steps` the
     year is solved window after window, each looking `ahead_steps` further: units start as the first window likes, a
-    cyclic battery begins and ends half full. Raises InfeasibleError where the reserve cannot stand by, ValueError for a
-    gap or windows out of range.
+    cyclic battery begins and ends half full; `prove` adds a lower bound, the year with divisible units. A group's ramp is
+    that of all its firm units. Raises InfeasibleError where the reserve cannot stand by, ValueError for a gap or windows
+    out of range.
     """
     if not 0 < gap < 1 or (window_steps is not None and window_steps < 1) or ahead_steps < 0:
         raise ValueError("commitment needs 0 < gap < 1, window_steps of at least 1 and ahead_steps of at least 0")
@@ -88,24 +90,27 @@ def commit(
     battery = site.battery
     if not whole and battery is not None and battery.cyclic:
         site = replace(site, battery=replace(battery, cyclic=False, initial_j=0.5 * battery.energy_j))
-    blocks = blocks_of(site)
+    blocks, T = blocks_of(site), site.steps
     if whole:
-        part = _Part(site, blocks, reserve, 0, site.steps, wrap=True)
+        part = _Part(site, blocks, reserve, 0, T, wrap=True)
         part.solve(gap)
-        return _result(site, [part.kept(site.steps)], gap, part.bound)
+        return _result(site, [part.kept(T)], gap, part.bound)
+    least = 0.5 * battery.energy_j / J_PER_MWH if battery is not None and battery.cyclic else 0.0
     pieces: list[_Kept] = []
-    step = int(window_steps or site.steps)
-    for first in range(0, site.steps, step):
-        last = min(first + step + ahead_steps, site.steps)
-        before = pieces[-1] if pieces else None
-        part = _Part(site, blocks, reserve, first, last, wrap=False, before=before)
-        if last == site.steps and battery is not None and battery.cyclic:
-            part.end_energy(0.5 * battery.energy_j / J_PER_MWH)
+    step = int(window_steps or T)
+    for first in range(0, T, step):
+        last = min(first + step + ahead_steps, T)
+        part = _Part(site, blocks, reserve, first, last, wrap=False, before=pieces[-1] if pieces else None)
+        part.end_energy(least if last == T else 0.0)
         part.solve(gap)
-        pieces.append(part.kept(min(step, site.steps - first)))
-        if last == site.steps and first + step >= last:
-            break
-    return _result(site, pieces, gap, None)
+        pieces.append(part.kept(min(step, T - first)))
+    bound = None
+    if prove:
+        year = _Part(site, blocks, reserve, 0, T, wrap=False)
+        year.end_energy(least)
+        year.solve(gap, relaxed=True)
+        bound = year.bound
+    return _result(site, pieces, gap, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,10 @@ class _Part:
         self.site, self.blocks, self.before, self.wrap = site, blocks, before, wrap
         self.n, self.groups = last - first, site.generators
         self.steps = slice(first, last)
-        self.window = Window(blocks, first, last, wrap=wrap and blocks.start_energy is None)
+        start = blocks.start
+        if before is not None and blocks.energy_block >= 0:
+            start = float(before.levels[blocks.energy_block, -1])
+        self.window = Window(blocks, first, last, start=start)
         self.online = self.window.columns + np.arange(len(self.groups) * self.n).reshape(len(self.groups), self.n)
         self.started = self.online + self.online.size
         self.reserve = reserve[first:last]
@@ -184,11 +192,7 @@ class _Part:
             ),
             integer=integer,
         )
-        if not window.wrap and blocks.start_energy is not None:
-            energy = blocks.start_energy
-            if self.before is not None and blocks.energy_block >= 0:
-                energy = float(self.before.levels[blocks.energy_block, -1])
-            self.solver.changeColBounds(window.start_column, energy, energy)
+        self.solver.changeColBounds(window.start_column, *window.start_bounds(blocks.capacity))
         self._tie_ramps()
 
     def _output_rows(self, g: int, group: GeneratorGroup) -> list[_Rows]:
@@ -207,10 +211,13 @@ class _Part:
         online, started = self.online[g], self.started[g]
         columns = np.stack((started, online, np.roll(online, 1)), axis=1)
         values = np.tile([1.0, -1.0, 1.0], (self.n, 1))
+        if self.n == 1:  # a step alone is its own predecessor
+            columns, values = columns[:, :2], values[:, :2] * (1.0, 0.0 if self.wrap else 1.0)
         rows = _Rows.of(columns, values, np.zeros(self.n), np.full(self.n, np.inf))
         if self.wrap:
             return rows
-        rows.value[2] = 0.0
+        if self.n > 1:
+            rows.value[2] = 0.0
         rows.lower[0] = -np.inf if self.before is None else -float(self.before.online[g, -1])
         return rows
 
@@ -252,28 +259,35 @@ class _Part:
             self.solver.addRow(last - limit, last + limit, len(columns), columns, np.ones(len(columns)))
 
     def end_energy(self, least: float) -> None:
-        """Leave at least so many MWh at the end."""
-        column = self.blocks.energy_block * self.n + self.n - 1
-        self.solver.changeColBounds(
-            column, least, float(self.blocks.capacity[self.blocks.capacity_of[self.blocks.energy_block]])
-        )
+        """Leave at least so many MWh at the end, or what can be charged until then."""
+        block = self.blocks.energy_block
+        if block < 0 or least <= 0 or self.site.battery is None:
+            return
+        b, most = self.site.battery, float(self.blocks.capacity[self.blocks.capacity_of[block]])
+        inflow = b.charge_w / MW * b.charge_efficiency * self.blocks.hours * self.n
+        start = self.window.start_bounds(self.blocks.capacity)[0]
+        column = block * self.n + self.n - 1
+        self.solver.changeColBounds(column, min(least, start + inflow), most)
 
-    def solve(self, gap: float) -> None:
-        """Solve to the gap. Raises InfeasibleError where the reserve and the limits cannot hold together."""
+    def solve(self, gap: float, *, relaxed: bool = False) -> None:
+        """Solve to the gap, or with divisible units. Raises InfeasibleError where the reserve and the limits cannot hold
+        together.
+        """
         import highspy
 
         self.solver.setOptionValue("mip_rel_gap", gap)
-        self.solver.run()
-        status = self.solver.getModelStatus()
+        self.solver.setOptionValue("solve_relaxation", relaxed)
+        status = run(self.solver)
         if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
             raise InfeasibleError(
-                f"no commitment keeps a reserve of {float(self.reserve.max()):,.1f} MW in every step: the firm units and the battery are too small",
+                f"no commitment keeps a reserve of {float(self.reserve.max()):,.1f} MW with minimum loads and ramps in every step: the firm units and the battery are too small",
                 constraint="reserve",
                 remedy="more units, a larger battery, or a smaller reserve",
             )
         if status != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS ended a commitment with {self.solver.modelStatusToString(status)!r}")
-        self.bound = float(self.solver.getInfo().mip_dual_bound)
+        info = self.solver.getInfo()
+        self.bound = float(info.objective_function_value if relaxed else info.mip_dual_bound)
         self.x = np.asarray(self.solver.getSolution().col_value)
 
     def kept(self, steps: int) -> _Kept:
@@ -306,7 +320,7 @@ def _result(site: SiteYear, pieces: list[_Kept], gap: float, bound: float | None
         standing += online[g] * group.unit_w * site.series(group.derate) - power[group.name]
     if site.battery is not None:
         standing += site.battery.discharge_w - power[DISCHARGE]
-    how = "the whole period at once" if bound is not None else f"{len(pieces)} windows"
+    how = "the whole period at once" if len(pieces) == 1 else f"{len(pieces)} windows"
     dispatched = settle(
         site,
         power_w=power,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gigawatt.evidence import Breakdown
+from gigawatt.evidence import Breakdown, Output
 from gigawatt.power._dispatch_lp import (
     CHARGE,
     DISCHARGE,
@@ -88,6 +88,36 @@ class DispatchResult:
         """Return the energy of every source over the period."""
         return {name: float(power.sum()) * self.site.step_s for name, power in self.power_w.items()}
 
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Sums over the period by path: cost, carbon, energy and peak by source, unserved, worth of limits."""
+        found = {
+            "dispatch.cost": Output(
+                label="cost of feeding the site", value=self.cost_usd, unit="USD", method=self.method
+            ),
+            "dispatch.emissions": Output(
+                label="carbon dioxide of grid and fuel", value=self.emissions_kg.value, unit="kg", method=self.method
+            ),
+            "dispatch.unserved": Output(label="load not served", value=self.unserved_j, unit="J", method=self.method),
+        }
+        for name, joules in self.energy_by_source_j().items():
+            path = name.replace(" ", "_")
+            found[f"dispatch.energy.{path}"] = Output(
+                label=f"energy: {name}", value=joules, unit="J", method=self.method
+            )
+            peak = float(self.power_w[name].max())
+            found[f"dispatch.peak.{path}"] = Output(
+                label=f"highest power: {name}", value=peak, unit="W", method=self.method
+            )
+        for limit in self.limits:
+            found[f"dispatch.value.{limit.name.replace(' ', '_')}"] = Output(
+                label=f"worth of more {limit.name}",
+                value=limit.value_usd_per_unit,
+                unit=f"USD/{limit.unit}",
+                method="sum of the duals of its limits over the period",
+            )
+        return found
+
     def to_frame(self) -> Any:
         """Return power by source, stored energy and price, one row per step, as a pandas DataFrame. Needs pandas."""
         import pandas as pd
@@ -134,7 +164,7 @@ class DispatchModel:
     def __init__(self, site: SiteYear) -> None:
         self.site = site
         self._blocks = blocks_of(site)
-        window = Window(self._blocks, 0, site.steps, wrap=self._blocks.start_energy is None)
+        window = Window(self._blocks, 0, site.steps, start=self._blocks.start)
         self.program = Program(window, self._blocks.capacity)
         parts = windows_of(self._blocks, PART_STEPS)
         if len(parts) > 1:
@@ -149,7 +179,7 @@ class DispatchModel:
                     "a dispatch model keeps sources, steps, efficiencies, ramps with and without limit, and billing months; make a new DispatchModel for another site"
                 )
             self.site, self._blocks = site, blocks
-            window = Window(blocks, 0, site.steps, wrap=blocks.start_energy is None)
+            window = Window(blocks, 0, site.steps, start=blocks.start)
             self.program.change(window, blocks.capacity)
         self.program.solve()
         return _result(self.site, self.program)
@@ -159,7 +189,8 @@ def dispatch(site: SiteYear) -> DispatchResult:
     """Return the cheapest dispatch of a site's year.
 
     A load of 100 MW at 40 USD/MWh from a grid limited to 80 MW and a generator at 60 USD/MWh costs
-    80 x 40 + 20 x 60 = 4,400 USD an hour, and one MW more of the grid saves 20 USD an hour.
+    80 x 40 + 20 x 60 = 4,400 USD an hour, and one MW more of the grid saves 20 USD an hour. Nothing is sold to the grid; in
+    hours of negative prices a battery without wear may burn energy by charging and discharging at once.
     """
     return DispatchModel(site).solve()
 
@@ -213,39 +244,7 @@ def settle(
 
     `fuel_w` (T) burnt and `starts` (T) units started by group.
     """
-    seconds = site.step_s
-    drawn = power_w[GRID]
-    discharged = power_w.get(DISCHARGE)
-    wear = 0.0
-    if site.battery is not None and discharged is not None:
-        wear = float(discharged.sum()) * seconds * site.battery.throughput_usd_per_j
-    fuel_j = {name: float(fuel.sum()) * seconds for name, fuel in fuel_w.items()}
-    groups = {group.name: group for group in site.generators}
-    kg = Breakdown.of(
-        "emissions",
-        "kg",
-        {
-            "grid": float((drawn * site.grid.carbon_kg_per_j).sum()) * seconds,
-            **{name: joules * groups[name].carbon_kg_per_fuel_j for name, joules in fuel_j.items()},
-        },
-    )
-    renewable = sum(float(power_w[r.name].sum()) * seconds * r.variable_usd_per_j for r in site.renewables)
-    parts: dict[str, float | Breakdown] = {
-        "grid energy": float((drawn * site.grid.price_usd_per_j).sum()) * seconds,
-        "demand": demand_usd(site, drawn),
-        "fuel": Breakdown.of("fuel", "USD", {n: j * groups[n].fuel_usd_per_j for n, j in fuel_j.items()}),
-        "variable": renewable
-        + sum(float(power_w[n].sum()) * seconds * g.variable_usd_per_j for n, g in groups.items()),
-        "starts": sum(float(count.sum()) * groups[n].start_usd for n, count in (starts or {}).items()),
-        "battery wear": wear,
-        "carbon": kg.value * site.carbon_usd_per_kg,
-        "flexible load": Breakdown.of(
-            "flexible load",
-            "USD",
-            {rung.label: float(power_w[rung.label].sum()) * seconds * rung.usd_per_j for rung in site.ladder},
-        ),
-        "unserved": float(power_w[UNSERVED].sum()) * seconds * site.unserved_usd_per_j,
-    }
+    kg, usd = bill(site, power_w, fuel_w, starts or {})
     worth = dict(value_usd_per_w or {})
     limits = _limits(worth)
     return DispatchResult(
@@ -253,14 +252,45 @@ def settle(
         power_w=power_w,
         energy_j=energy_j,
         curtailed_w={r.name: np.maximum(site.series(r.available_w) - power_w[r.name], 0.0) for r in site.renewables},
-        usd=Breakdown.of("cost", "USD", parts),
+        usd=usd,
         emissions_kg=kg,
         price_usd_per_j=price_usd_per_j,
         value_usd_per_w=worth,
         limits=limits,
-        status=_status(site, power_w[UNSERVED], limits),
+        status=_status(site, power_w[UNSERVED], limits, price_usd_per_j is not None),
         method=method,
     )
+
+
+def bill(
+    site: SiteYear, power_w: Mapping[str, Floats], fuel_w: Mapping[str, Floats], starts: Mapping[str, Floats]
+) -> tuple[Breakdown, Breakdown]:
+    """Return emissions (kg) and cost (USD) of powers, fuels and starts (T); both sum up from their parts."""
+    seconds, groups = site.step_s, {group.name: group for group in site.generators}
+    drawn = power_w[GRID]
+    energy = {name: float(power.sum()) * seconds for name, power in power_w.items()}
+    fuel_j = {name: float(fuel.sum()) * seconds for name, fuel in fuel_w.items()}
+    grid_kg = float((drawn * site.grid.carbon_kg_per_j).sum()) * seconds
+    kg = {"grid": grid_kg, **{name: joules * groups[name].carbon_kg_per_fuel_j for name, joules in fuel_j.items()}}
+    variable = {group.name: energy[group.name] * group.variable_usd_per_j for group in site.generators}
+    variable |= {part.name: energy[part.name] * part.variable_usd_per_j for part in site.renewables}
+    wear = 0.0 if site.battery is None else energy[DISCHARGE] * site.battery.throughput_usd_per_j
+    parts: dict[str, float | Breakdown] = {
+        "grid energy": float((drawn * site.grid.price_usd_per_j).sum()) * seconds,
+        "demand": demand_usd(site, drawn),
+        "fuel": _usd("fuel", {name: joules * groups[name].fuel_usd_per_j for name, joules in fuel_j.items()}),
+        "variable": _usd("variable", variable),
+        "starts": _usd("starts", {name: float(n.sum()) * groups[name].start_usd for name, n in starts.items()}),
+        "battery wear": wear,
+        "carbon": _usd("carbon", {name: mass * site.carbon_usd_per_kg for name, mass in kg.items()}),
+        "flexible load": _usd("flexible load", {f.label: energy[f.label] * f.usd_per_j for f in site.ladder}),
+        "unserved": energy[UNSERVED] * site.unserved_usd_per_j,
+    }
+    return Breakdown.of("emissions", "kg", kg), Breakdown.of("cost", "USD", parts)
+
+
+def _usd(label: str, parts: Mapping[str, float]) -> Breakdown:
+    return Breakdown.of(label, "USD", parts)
 
 
 def demand_usd(site: SiteYear, drawn_w: Floats) -> float:
@@ -297,16 +327,18 @@ def _limits(worth: Mapping[str, Floats]) -> tuple[Limit, ...]:
     return tuple(sorted(found, key=lambda limit: (limit.unit == "J", -limit.value_usd_per_unit)))
 
 
-def _status(site: SiteYear, unserved_w: Floats, limits: tuple[Limit, ...]) -> str:
+def _status(site: SiteYear, unserved_w: Floats, limits: tuple[Limit, ...], known: bool) -> str:
     short = unserved_w > TINY_W
-    built = {r.name for r in site.renewables} | {g.name for g in site.generators if g.capacity_w <= 0}
-    firm = [limit for limit in limits if limit.name not in built]
-    binding = str(firm[0]) if firm else "no limit of grid, generators or battery binds"
+    aside = {r.name for r in site.renewables} | {g.name for g in site.generators if g.capacity_w <= 0}
+    if site.battery is not None and not (site.battery.discharge_w > 0 and site.battery.energy_j > 0):
+        aside |= {"battery power", "battery energy"}
+    firm = [limit for limit in limits if limit.name not in aside]
+    binding = f"; {firm[0]}" if firm else "; no limit of grid, generators or battery binds" if known else ""
     if not bool(short.any()):
-        return f"the load is served; {binding}"
+        return f"the load is served{binding}"
     energy = float(unserved_w.sum()) * site.step_s / J_PER_MWH
     worst = int(np.argmax(unserved_w))
     return (
         f"{energy:,.1f} MWh of load are not served in {int(short.sum())} steps, at most {unserved_w[worst] / MW:,.2f} MW (step {worst}): "
-        f"so much more firm power, less load or a ladder rung of that size is needed; {binding}"
+        f"so much more firm power, less load or a ladder rung of that size is needed{binding}"
     )

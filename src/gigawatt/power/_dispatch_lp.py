@@ -23,6 +23,7 @@ from gigawatt.power._site import J_PER_MWH, Battery, Floats, GeneratorGroup, Sit
 
 Ints = NDArray[np.int64]
 MW = 1e6
+WRAP, FREE = "wrap", "free"
 GRID, UNSERVED = "grid", "unserved"
 CHARGE, DISCHARGE, ENERGY = "battery charge", "battery discharge", "battery energy"
 POWER_CAPACITY, ENERGY_CAPACITY = "battery_w", "battery_j"
@@ -43,7 +44,8 @@ class Blocks:
     """What the year is made of.
 
     `cost` (S, T) USD per MW of a step; `profile` (S, T) upper bound, times the capacity numbered `capacity_of` (S) where
-    that is not -1; `balance` (S) sign of the block in the balance; `owner` (S) source that it belongs to; `capacity` (K).
+    that is not -1; `balance` (S) sign of the block in the balance; `owner` (S) source that it belongs to; `capacity` (K);
+    `start` of the year as in `Window`.
     """
 
     names: tuple[str, ...]
@@ -60,7 +62,7 @@ class Blocks:
     peak_cost: float
     hours: float
     efficiency: tuple[float, float]
-    start_energy: float | None
+    start: float | str
 
     @cached_property
     def energy_block(self) -> int:
@@ -71,7 +73,8 @@ class Blocks:
         """Return what fixes rows and matrix: two years with the same pattern differ in costs and bounds only."""
         months = None if self.month is None else self.month.tobytes()
         ramps = tuple((ramp.blocks, ramp.capacity) for ramp in self.ramps)
-        return (self.names, self.capacities, ramps, months, self.hours, self.efficiency, len(self.load))
+        tied = isinstance(self.start, str)
+        return (self.names, self.capacities, ramps, months, tied, self.hours, self.efficiency, len(self.load))
 
 
 class _Builder:
@@ -145,11 +148,12 @@ def blocks_of(site: SiteYear) -> Blocks:
         number = builder.size(part.name, installed / MW)
         shape = np.asarray(part.available_w) / (installed or 1.0)
         builder.block(part.name, part.name, part.variable_usd_per_j, shape, number)
-    efficiency, start = (1.0, 1.0), None
+    efficiency: tuple[float, float] = (1.0, 1.0)
+    start: float | str = WRAP
     if battery is not None:
         builder.battery(battery)
         efficiency = (battery.charge_efficiency, battery.discharge_efficiency)
-        start = None if battery.cyclic else battery.initial_j / J_PER_MWH
+        start = WRAP if battery.cyclic else battery.initial_j / J_PER_MWH
     for rung in site.ladder:
         builder.block(rung.label, rung.label, rung.usd_per_j, np.asarray(rung.max_w) / MW, -1)
     builder.block(UNSERVED, UNSERVED, site.unserved_usd_per_j, np.inf, -1)
@@ -169,15 +173,18 @@ def blocks_of(site: SiteYear) -> Blocks:
         peak_cost=site.grid.demand_usd_per_w * MW,
         hours=site.step_s / 3600.0,
         efficiency=efficiency,
-        start_energy=start,
+        start=start,
     )
 
 
 class Window:
-    """The program of steps first..last-1 and its numbering. `wrap`: the window ends with the energy it began with."""
+    """The program of steps first..last-1 and its numbering.
 
-    def __init__(self, blocks: Blocks, first: int, last: int, *, wrap: bool) -> None:
-        self.blocks, self.first, self.last, self.wrap = blocks, first, last, wrap
+    `start` is the battery's energy before the first step: MWh, `WRAP` (what it ends with) or `FREE` (any).
+    """
+
+    def __init__(self, blocks: Blocks, first: int, last: int, *, start: float | str) -> None:
+        self.blocks, self.first, self.last, self.start = blocks, first, last, start
         self.n = last - first
         self.months = np.zeros(0, np.int64) if blocks.month is None else np.unique(blocks.month[first:last])
         self.S = len(blocks.names)
@@ -199,12 +206,17 @@ class Window:
         of = self.blocks.capacity_of
         scale = np.where(of < 0, 1.0, capacity[of])
         upper = (self.blocks.profile[:, self.first : self.last] * scale[:, None]).ravel()
-        start = 0.0
-        if not self.wrap:
-            energy = self.blocks.energy_block
-            fixed = self.blocks.start_energy
-            start = fixed if fixed is not None else float(capacity[of[energy]])
+        start = self.start_bounds(capacity)[1]
         return np.concatenate((upper, np.full(len(self.months), np.inf), [start]))
+
+    def start_bounds(self, capacity: Floats) -> tuple[float, float]:
+        """Return the least and the most of the start column, MWh."""
+        if isinstance(self.start, float):
+            return self.start, self.start
+        energy = self.blocks.energy_block
+        if self.start == WRAP or energy < 0:
+            return 0.0, 0.0
+        return 0.0, float(capacity[self.blocks.capacity_of[energy]])
 
     def ramp_limits(self, capacity: Floats) -> Floats:
         """Return the limits of the ramp rows at capacities (K)."""
@@ -228,7 +240,7 @@ class Window:
         if energy >= 0:
             charge, discharge = self.blocks.names.index(CHARGE), self.blocks.names.index(DISCHARGE)
             before = energy * n + step - 1
-            before[0] = energy * n + n - 1 if self.wrap and n > 1 else self.start_column
+            before[0] = energy * n + n - 1 if self.start == WRAP and n > 1 else self.start_column
             columns = np.stack((energy * n + step, before, charge * n + step, discharge * n + step), axis=1)
             hours, (inward, outward) = self.blocks.hours, self.blocks.efficiency
             families.append((columns, np.tile([1.0, -1.0, -inward * hours, hours / outward], (n, 1))))
@@ -260,7 +272,7 @@ class Window:
         for i, ramp in enumerate(blocks.ramps):
             rows = slice(self.ramp_row + i * (n - 1), self.ramp_row + (i + 1) * (n - 1))
             worth[ramp.capacity, 1:] += ramp.share * np.abs(row_dual[rows])
-        if not self.wrap and blocks.energy_block >= 0 and blocks.start_energy is None:
+        if self.start == FREE and blocks.energy_block >= 0:
             worth[blocks.capacity_of[blocks.energy_block], 0] -= min(float(column_dual[self.start_column]), 0.0)
         return worth
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gigawatt.power._dispatch_lp import Window
+from gigawatt.power._dispatch_lp import WRAP, Window
 from gigawatt.power._site import Floats
 
 Highs = Any  # highspy.Highs: its stubs lack part of what it does, and importing it costs 0.1 s
@@ -24,6 +24,20 @@ def new_solver(**options: Any) -> Highs:
     for name, value in {"output_flag": False, "threads": 1, **options}.items():
         solver.setOptionValue(name, value)
     return solver
+
+
+def run(solver: Highs) -> Any:
+    """Solve and return the model's status.
+
+    HiGHS keeps one number of threads for a process and refuses another: where somebody else's solver came first, theirs
+    is taken.
+    """
+    import highspy
+
+    if solver.run() == highspy.HighsStatus.kError:
+        solver.setOptionValue("threads", 0)
+        solver.run()
+    return solver.getModelStatus()
 
 
 def load_program(
@@ -71,10 +85,7 @@ class Program:
         self._pin_start()
 
     def _pin_start(self) -> None:
-        """Without wrap-around and with a given energy at the start, the start column is fixed, not free below it."""
-        fixed = self.window.blocks.start_energy
-        if not self.window.wrap and fixed is not None:
-            self.solver.changeColBounds(self.window.start_column, fixed, fixed)
+        self.solver.changeColBounds(self.window.start_column, *self.window.start_bounds(self.capacity))
 
     def change(self, window: Window, capacity: Floats, cost: Floats | None = None) -> None:
         """Take costs (of the window, unless given) and bounds of the same pattern; what did not change is left alone."""
@@ -108,8 +119,12 @@ class Program:
         """Solve and return the cost, USD. Raises RuntimeError where HiGHS finds no optimum."""
         import highspy
 
-        self.solver.run()
-        status = self.solver.getModelStatus()
+        status = run(self.solver)
+        if status != highspy.HighsModelStatus.kOptimal:  # lost its way from the last basis: once more from the start
+            self.solver.clearSolver()
+            self.solver.setOptionValue("presolve", "on")
+            status = run(self.solver)
+            self.solver.setOptionValue("presolve", "off")
         if status != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS ended a dispatch with {self.solver.modelStatusToString(status)!r}")
         return float(self.solver.getInfo().objective_function_value)
@@ -134,7 +149,7 @@ def start_from_parts(whole: Program, parts: list[tuple[int, int]]) -> None:
     peak_columns: list[Any] = []
     peak_rows: list[Any] = []
     for first, last in parts:
-        part = Program(Window(window.blocks, first, last, wrap=True), whole.capacity)
+        part = Program(Window(window.blocks, first, last, start=WRAP), whole.capacity)
         part.solve()
         basis, w, n = part.solver.getBasis(), part.window, last - first
         col, row = list(basis.col_status), list(basis.row_status)

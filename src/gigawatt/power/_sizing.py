@@ -20,8 +20,19 @@ import numpy as np
 
 from gigawatt.evidence import Breakdown
 from gigawatt.power._dispatch import PART_STEPS, DispatchModel, DispatchResult
-from gigawatt.power._dispatch_lp import ENERGY_CAPACITY, GRID, MW, POWER_CAPACITY, Blocks, Window, blocks_of, windows_of
-from gigawatt.power._highs import Program, new_solver
+from gigawatt.power._dispatch_lp import (
+    ENERGY_CAPACITY,
+    FREE,
+    GRID,
+    MW,
+    POWER_CAPACITY,
+    WRAP,
+    Blocks,
+    Window,
+    blocks_of,
+    windows_of,
+)
+from gigawatt.power._highs import Program, new_solver, run
 from gigawatt.power._site import J_PER_MWH, Floats, SiteYear
 
 ROUNDS = 60
@@ -99,7 +110,7 @@ def size(site: SiteYear, candidates: Sequence[Candidate], *, tolerance: float = 
     best: tuple[float, Floats, DispatchModel, DispatchResult] | None = None
     lower, rounds = -math.inf, 0
     for _ in range(PASSES):
-        x, bound, used = search.run(0.2 * tolerance)
+        x, bound, used = search.best(0.2 * tolerance)
         lower, rounds = max(lower, bound), rounds + used
         model = DispatchModel(sized(site, candidates, x))
         result = model.solve()
@@ -191,7 +202,12 @@ class _Search:
         self.low = np.array([c.low / _unit(c.name) for c in candidates])
         self.high = np.array([c.high / _unit(c.name) for c in candidates])
         windows = windows_of(blocks, PART_STEPS)
-        self.weeks = [Program(Window(blocks, a, b, wrap=False), blocks.capacity) for a, b in windows]
+        self.cyclic = blocks.start == WRAP
+        starts = [FREE if first or self.cyclic else blocks.start for first, _ in windows]
+        self.weeks = [
+            Program(Window(blocks, a, b, start=start), blocks.capacity)
+            for (a, b), start in zip(windows, starts, strict=True)
+        ]
         self.edge_cost, self.edge_slope = 0.0, np.zeros(len(candidates))
         self.points = [np.clip(blocks.capacity[numbers], self.low, self.high)]
         self._extra: list[tuple[list[int], list[float]]] = [([], []) for _ in self.weeks]
@@ -214,29 +230,29 @@ class _Search:
             worth[w] = program.window.worth(column_dual, row_dual).sum(axis=1)[self.numbers]
         return cost, worth
 
-    def run(self, tolerance: float) -> tuple[Floats, float, int]:
+    def best(self, tolerance: float) -> tuple[Floats, float, int]:
         """Return the best capacities of the priced weeks, a lower bound and the number of rounds.
 
         Each round asks halfway between the best point and the one that the cuts like best: their own favourite alone
         jumps between extremes.
         """
         master = _Master(self.cost + self.edge_slope, self.low, self.high, len(self.weeks))
-        best_x, best, lower, favourite = self.points[0], math.inf, -math.inf, self.points[0]
+        best_x, least, lower, favourite = self.points[0], math.inf, -math.inf, self.points[0]
         waiting, rounds = list(self.points), 0
         while rounds < ROUNDS:
             x = waiting.pop(0) if waiting else 0.5 * (best_x + favourite)
             total = self._cut(master, x)
-            if total < best:
-                best, best_x = total, x
+            if total < least:
+                least, best_x = total, x
             rounds += 1
             if waiting:
                 continue
             favourite, bound = master.solve()
             lower = max(lower, bound + self.edge_cost)
-            if best - lower <= tolerance * abs(best):
+            if least - lower <= tolerance * abs(least):
                 break
-        total = self._cut(master, favourite)
-        if total < best + tolerance * abs(best):
+        total = self._cut(master, favourite)  # a corner of the cuts: capacities not worth having are exactly zero there
+        if total < least + tolerance * abs(least):
             best_x = favourite
         self.points = [*self.points[-5:], best_x] if len(self.points) > 6 else [*self.points, best_x]
         return best_x, lower, rounds
@@ -255,10 +271,10 @@ class _Search:
             return
         for w, program in enumerate(self.weeks):
             following = (w + 1) % len(self.weeks)
-            window, cyclic = program.window, self.blocks.start_energy is None
-            if w or cyclic:
+            window = program.window
+            if w or self.cyclic:
                 self._add(w, window.start_column, float(value[w]))
-            if following or cyclic:
+            if following or self.cyclic:
                 self._add(w, energy * window.n + window.n - 1, -float(value[following]))
 
     def _add(self, week: int, column: int, extra: float) -> None:
@@ -273,7 +289,7 @@ class _Search:
             program.add_cost(columns, [-value for value in extra])
         self._extra = [([], []) for _ in self.weeks]
         T = len(self.blocks.load)
-        year = Window(self.blocks, 0, T, wrap=self.blocks.start_energy is None)
+        year = Window(self.blocks, 0, T, start=self.blocks.start)
         starts = np.array([program.window.first for program in self.weeks])
         if self.blocks.energy_block >= 0:
             self._price_energy(-row_dual[year.energy_row + starts])
@@ -312,6 +328,10 @@ class _Master:
 
     def solve(self) -> tuple[Floats, float]:
         """Return the capacities that the cuts like best and the lower bound."""
-        self.solver.run()
+        import highspy
+
+        status = run(self.solver)
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise RuntimeError(f"HiGHS ended a sizing with {self.solver.modelStatusToString(status)!r}")
         info = self.solver.getInfo()
         return np.asarray(self.solver.getSolution().col_value)[: self.count], float(info.objective_function_value)
