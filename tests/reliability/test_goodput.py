@@ -413,6 +413,29 @@ def test_the_timeline_covers_the_run():
     assert len(simulate(stormy("restart"), 1, timeline_intervals=10).timeline.lane) == 10
 
 
+WORK = {"duration_s": None, "useful_s": DAY}
+UNTIL_DONE = {
+    "one stream": exponential(1800, 180, 10, 0, **WORK),
+    **{policy: stormy(policy, 30, **(WORK | {"useful_s": 2 * HOUR})) for policy in RECOVERY_POLICIES},
+}
+
+
+@pytest.mark.parametrize("name", UNTIL_DONE)
+def test_the_timeline_ends_when_the_work_is_done(name):
+    """Whether the work is done is tried out first, of which nothing may stay in the log."""
+    result = simulate(UNTIL_DONE[name], 1, seed=9, timeline_intervals=100_000)
+    timeline, wall = result.timeline, float(result.wall_s[0])
+    for lane in range(len(timeline.lanes)):
+        own = timeline.lane == lane
+        start, end = timeline.start_s[own], timeline.end_s[own]
+        assert (start[1:] == end[:-1]).all()
+        assert (start[0], end[-1]) == (0.0, wall)
+    assert (timeline.end_s - timeline.start_s).sum() == pytest.approx(wall * len(timeline.lanes))
+    short = simulate(UNTIL_DONE[name], 1, seed=9, timeline_intervals=3)
+    assert short.wall_s[0] == wall
+    assert (short.timeline.end_s <= wall).all()
+
+
 BAD = [
     (lambda: hardware(-1e-9), "must not be negative"),
     (lambda: hardware(math.nan), "must be finite"),
