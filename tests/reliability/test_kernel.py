@@ -9,20 +9,25 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gigawatt.reliability
 from gigawatt.reliability import (
     RECOVERY_POLICIES,
     FailureProcess,
+    RecoveryPolicy,
     ReliabilityJob,
     default_operations,
     recovery_policy,
     simulate,
+    terms,
 )
 from gigawatt.reliability import _kernel as kernel
+from gigawatt.reliability import _simulate
+from gigawatt.reliability._kernel import clock, events, nodes, replicate, state
 
-DAY = 86_400.0
+HOUR, DAY = 3600.0, 86_400.0
 SOURCES = Path(gigawatt.reliability.__file__).parents[2]
 DIGEST = """
 import hashlib, sys
@@ -112,3 +117,144 @@ def test_an_edit_of_any_file_calls_for_new_machine_code(tmp_path):
         names.append(other_process(NAME, copy))
     assert len(set(names)) == 3
     assert other_process(NAME, copy) == names[-1]
+
+
+CORRUPTION = FailureProcess.given("silent_corruption", 1e-9, repair_s=DAY)
+HOST = FailureProcess.given("host", 1e-9, repair_s=DAY)
+
+
+def world(policy, **fields):
+    """Eight nodes one hour after their start, of two islands or replicas, and without spares."""
+    question = ReliabilityJob(
+        **{
+            "accelerators": 8,
+            "accelerators_per_node": 1,
+            "processes": (HOST, CORRUPTION),
+            "policy": recovery_policy(policy, step_s=5.0),
+            "replicas": 2 if policy == "drop_replica" else 1,
+            "islands": 2 if policy == "islands" else 1,
+            "save_s": 5.0,
+            "interval_s": 300.0,
+            "spare_nodes": 0,
+            "start_s": 0.0,
+            "duration_s": 20 * DAY,
+            **fields,
+        }
+    )
+    rules = _simulate._rules(question, terms(question))
+    books = kernel.Books(
+        seconds=np.zeros(state.CATEGORIES),
+        causes=np.zeros(len(rules.repair)),
+        extra=np.zeros(state.EXTRAS),
+        log=np.zeros((0, 4)),
+        log_size=np.zeros(1, np.int64),
+    )
+    with np.errstate(over="ignore"):
+        w = replicate.begin(np.uint64(5), rules, books)
+    for g in range(rules.groups):
+        clock.advance(w.st, g, HOUR, rules, books)
+    return w
+
+
+def fails(w, k, slot, t):
+    with np.errstate(over="ignore"):
+        events.strike(w, k, slot, *[state.NONE] * (events.strike.__code__.co_argcount - 4), t)
+
+
+def passes(w, kind, t=np.inf):
+    """Let everything happen that is due until the first event of a kind, with it, and return the time."""
+    while w.queue.size[0] > 0 and w.queue.due[0] <= t:
+        at, seen = float(w.queue.due[0]), w.queue.kind[0]
+        with np.errstate(over="ignore"):
+            found = events.due(w, at)
+            if found[0] != state.NONE:
+                events.strike(w, *found, at)
+        if seen == kind:
+            return at
+    raise AssertionError("it never happens")
+
+
+def corrupted(w, slot=5):
+    with np.errstate(over="ignore"):
+        events.corrupt(w, 1, slot, HOUR)
+
+
+def test_more_corruptions_and_stragglers_than_nodes_are_all_found():
+    """Only the first corruption of a group that is found counts, whatever else waits to be found."""
+    rate, delay, days = 2e-3, 1e6, 2000
+    operations = replace(default_operations(), corruption_detect_s=delay, straggler_rate_per_s=1e-4)
+    question = ReliabilityJob(
+        accelerators=10,
+        accelerators_per_node=1,
+        processes=(FailureProcess.given("silent_corruption", rate / 10, repair_s=60.0),),
+        policy=RecoveryPolicy(name="hot_spare", detect_s=1.0),
+        save_s=0.01,
+        interval_s=10.0,
+        spare_nodes=5,
+        start_s=0.0,
+        duration_s=days * DAY,
+        operations=operations,
+    )
+    clean = replace(question, operations=replace(operations, straggler_rate_per_s=0.0))
+    after = np.linspace(0.0, 2e5, 200_001)  # a corruption is found at a rate that grows with those that wait
+    lasts = np.trapezoid(np.exp(-after / delay - rate * (after + delay * np.expm1(-after / delay))), after)
+    found = simulate(clean, 8, seed=1).interruptions[:, 0].mean()
+    assert found == pytest.approx(days * DAY / (1 / rate + lasts), rel=0.03)
+    both = replace(question, duration_s=20 * DAY, operations=replace(operations, corruption_detect_s=1e8))
+    both = replace(both, operations=replace(both.operations, straggler_detect_s=1e8))
+    fast, plain = simulate(both, 1), simulate(both, 1, compiled=False)
+    assert plain.seconds == pytest.approx(fast.seconds)
+    assert plain.breakdown().value == pytest.approx(20 * DAY)
+
+
+def test_corruption_of_the_job_is_found_where_a_slot_is_empty():
+    bad = FailureProcess.given("silent_corruption", 1e-5, unit="job", domain="job", hardware=False)
+    broken = FailureProcess.given("host", 1e-4, repair_s=1e9)
+    question = ReliabilityJob(
+        accelerators=10,
+        accelerators_per_node=1,
+        processes=(broken, bad),
+        policy=RecoveryPolicy(name="elastic", detect_s=1.0),
+        save_s=1.0,
+        interval_s=600.0,
+        spare_nodes=0,
+        duration_s=400 * DAY,
+        operations=replace(default_operations(), corruption_detect_s=60.0),
+    )
+    found = simulate(question, 10, seed=1).interruptions[:, 1].mean()
+    assert found == pytest.approx(400 * 86_400 * 1e-5, rel=0.05)
+
+
+def test_corruption_stops_the_island_that_it_tainted_and_its_node_wherever_it_stands():
+    w = world("islands")
+    corrupted(w)
+    clean = w.st[1, state.SAVED]
+    nodes.seat(w.fleet, 5, 1)  # lent to the other island
+    nodes.seat(w.fleet, 1, 5)
+    at = passes(w, state.CORRUPTION_FOUND)
+    assert clean == w.st[1, state.SAVED] > 0
+    assert w.st[1, state.WHOLE] == 1
+    assert w.st[1, state.BACK] > 0
+    assert w.fleet.slot_of[5] == state.NONE
+    assert w.fleet.slot_of[1] == 5
+    assert w.st[0, state.SAVED] == pytest.approx(w.books.seconds[state.USEFUL] - clean)  # saved before the swap
+    assert w.st[0, state.SAVED] > (at - HOUR) * 0.9
+    assert w.st[0, state.WHOLE] == 0
+    assert w.books.causes[1] == 1
+
+
+@pytest.mark.parametrize("repair_s", [60.0, 1e9], ids=["back", "away"])
+def test_corruption_by_a_node_that_has_left_takes_no_node_out(repair_s):
+    w = world("islands", repair_s=repair_s)
+    corrupted(w)
+    clean = w.st[1, state.SAVED]
+    fails(w, 0, 5, HOUR + 1.0)
+    if repair_s == 60.0:
+        passes(w, state.REPAIRED)
+    standing = w.fleet.slot_of.copy()
+    passes(w, state.CORRUPTION_FOUND)
+    assert (w.fleet.slot_of == standing).all()
+    assert w.st[1, state.SAVED] == clean
+    assert w.st[1, state.BACK] > 0
+    assert w.st[0, state.BACK] == 0  # the other island goes on
+    assert w.books.causes.tolist() == [1, 1, 0]

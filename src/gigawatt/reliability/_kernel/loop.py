@@ -31,13 +31,13 @@ def pass_time(w: World) -> float:
         if t >= horizon:
             return float(horizon)
         if is_due:
-            k, slot = due(w, t)
+            k, slot, tainted = due(w, t)
         else:
             i = pick(w, rate)
             coming = t + exponential(w.rng, mean)
-            k, slot = candidate(w, i, t)
+            k, slot, tainted = candidate(w, i, t)
         if k != NONE:
-            strike(w, k, slot, t)
+            strike(w, k, slot, tainted, t)
 
 
 def finish(w: World, horizon: float) -> None:
