@@ -14,17 +14,19 @@ import pytest
 
 import gigawatt.reliability
 from gigawatt.reliability import (
+    CATEGORIES,
     RECOVERY_POLICIES,
     FailureProcess,
+    PlannedStop,
     RecoveryPolicy,
     ReliabilityJob,
+    _simulate,
     default_operations,
     recovery_policy,
     simulate,
     terms,
 )
 from gigawatt.reliability import _kernel as kernel
-from gigawatt.reliability import _simulate
 from gigawatt.reliability._kernel import clock, events, nodes, replicate, state
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -248,7 +250,7 @@ def test_corruption_by_a_node_that_has_left_takes_no_node_out(repair_s):
     w = world("islands", repair_s=repair_s)
     corrupted(w)
     clean = w.st[1, state.SAVED]
-    fails(w, 0, 5, HOUR + 1.0)
+    fails(w, 0, 5, HOUR + 700.0)  # after another save
     if repair_s == 60.0:
         passes(w, state.REPAIRED)
     standing = w.fleet.slot_of.copy()
@@ -258,3 +260,47 @@ def test_corruption_by_a_node_that_has_left_takes_no_node_out(repair_s):
     assert w.st[1, state.BACK] > 0
     assert w.st[0, state.BACK] == 0  # the other island goes on
     assert w.books.causes.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("policy", ["drop_replica", "elastic"])
+def test_what_fails_during_maintenance_is_missing_after_it(policy):
+    """Twenty nodes without spares that fail every six days and stay away for a month; maintenance from day 1 to day 5."""
+    question = ReliabilityJob(
+        accelerators=20,
+        accelerators_per_node=1,
+        processes=(FailureProcess.given("host", 1 / (6 * DAY), repair_s=30 * DAY),),
+        policy=RecoveryPolicy(name=policy, detect_s=1.0, remap_s=1.0),
+        replicas=10 if policy == "drop_replica" else 1,
+        save_s=0.1,
+        interval_s=600.0,
+        spare_nodes=0,
+        start_s=0.0,
+        maintenance=(PlannedStop(start_s=DAY, duration_s=4 * DAY),),
+        duration_s=5.5 * DAY,
+    )
+    result = simulate(question, 200, seed=1)
+    useful, degraded = (result.seconds[:, CATEGORIES.index(name)].mean() for name in ("useful", "degraded"))
+    days = np.concatenate((np.linspace(0, 1, 1000), np.linspace(5, 5.5, 500)))
+    there = (1 + 5 * np.exp(-days / 5)) / 6  # a node stands in the job, from rates of 1/6 and 1/30 a day
+    assert useful / (useful + degraded) == pytest.approx(there.mean(), rel=0.025)
+
+
+@pytest.mark.parametrize("repair_s", [60.0, 2 * HOUR], ids=["before", "during"])
+def test_nodes_that_are_back_join_an_elastic_job_at_a_planned_stop(repair_s):
+    stop = PlannedStop(start_s=1.2 * HOUR, duration_s=DAY)
+    w = world("elastic", repair_s=repair_s, maintenance=(stop,))
+    fails(w, 0, 5, HOUR + 1.0)
+    for kind in (state.REPAIRED, state.PLANNED_STOP)[:: 1 if repair_s == 60.0 else -1]:
+        assert w.st[0, state.SHARE] == 7 / 8
+        passes(w, kind)
+    assert w.st[0, state.SHARE] == 1.0
+
+
+def test_a_spare_during_maintenance_keeps_its_replica():
+    w = world("drop_replica", spare_nodes=1, repair_s=1e9, maintenance=(PlannedStop(start_s=2 * HOUR, duration_s=DAY),))
+    passes(w, state.PLANNED_STOP)
+    fails(w, 0, 5, 3 * HOUR)
+    assert w.st[0, state.SHARE] == 1.0
+    fails(w, 0, 5, 4 * HOUR)
+    assert w.st[0, state.SHARE] == 0.5
+    assert w.books.causes.sum() == 0

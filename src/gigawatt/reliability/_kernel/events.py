@@ -80,6 +80,8 @@ def repaired(w: World, node: int, t: float) -> None:
         fleet.counts[FREE] += 1
         return
     cell = fill(w, node, t)
+    if w.rules.mode == ELASTIC and w.st[0, UNTIL] > t:
+        take_in(w, 0)
     if w.rules.mode == DROP and fleet.lacking[cell] == 0 and fleet.down[cell] == 1:
         fleet.coming[cell] = 1
         push(w.queue, t + w.rules.replica_back_s, REPLICA_READY, cell)
@@ -89,25 +91,30 @@ def replica_ready(w: World, replica: int, t: float) -> None:
     """Let a replica in again; the others stop for it unless they stand still anyway."""
     fleet, st = w.fleet, w.st
     fleet.coming[replica] = 0
-    if fleet.lacking[replica] > 0:
-        return
     fleet.down[replica] = 0
     fleet.counts[UP] += 1
     for g in range(w.rules.groups):  # one, as replicas are dropped from a job without islands
         advance(st, g, t, w.rules, w.books)
         st[g, SHARE] = fleet.counts[UP] / w.rules.cells
-        if not busy(st, g):
+        if not busy(st, g) and st[g, UNTIL] <= t:
             stop(st, g, 0.0, w.rules.part_drain_s, 0.0, 0.0, 0)
 
 
+def take_in(w: World, g: int) -> None:
+    """Let group `g`, which stands still, go on with all nodes that are there."""
+    w.st[g, SHARE] = (w.rules.nodes - w.fleet.counts[LACKING]) / w.rules.nodes
+
+
 def planned_stop(w: World, number: int, t: float) -> None:
-    """Save and stop all groups for planned maintenance."""
+    """Save and stop all groups for planned maintenance; nodes that are back, or will be by its end, go on with the rest."""
     st = w.st
     for g in range(w.rules.groups):
         advance(st, g, t, w.rules, w.books)
         save_now(st, g)
         stop(st, g, 0.0, w.rules.save_s, w.rules.back_s, 0.0, 1)
         st[g, UNTIL] = max(st[g, UNTIL], t + w.rules.planned[number, 1])
+        if w.rules.mode == ELASTIC:
+            take_in(w, g)
 
 
 def corruption_found(w: World, g: int, t: float) -> tuple[int, int, int]:
@@ -234,21 +241,19 @@ def strike(w: World, k: int, slot: int, tainted: int, t: float) -> None:
     if leave:
         back_at = t + exponential(w.rng, rules.repair[k])  # one repair for the whole domain
         take_out(w, begin, end, back_at, t)
-    counted = False
+    counted = 0
     for i in range(first, last + 2):
         g = i
         if i > last:
             g = tainted
             if g == NONE or first <= g <= last:
                 continue  # there is none, or it has had its turn
-        if st[g, UNTIL] > t:
-            continue  # repaired during the planned stop
-        if not counted:
-            w.books.causes[k] += 1
-            counted = True
-        interrupt(w, k, g, tainted)
+        if st[g, UNTIL] <= t:  # a planned stop is none for the failures in it
+            interrupt(w, k, g, tainted)
+            w.books.causes[k] += 1 - counted
+            counted = 1
         if rules.mode == ELASTIC:
-            st[g, SHARE] = (rules.nodes - w.fleet.counts[LACKING]) / rules.nodes
+            take_in(w, g)
         elif rules.mode == DROP and leave:
             drop(w, g, begin // rules.per_cell, (end - 1) // rules.per_cell, t)
 
@@ -276,9 +281,13 @@ def interrupt(w: World, k: int, g: int, tainted: int) -> None:
 
 
 def drop(w: World, g: int, first: int, last: int, t: float) -> None:
-    """Let group `g` go on without the replicas from `first` to `last`, until these have their nodes and are ready."""
+    """Let group `g` go on without the replicas from `first` to `last`, until these have their nodes and are ready. During a
+    planned stop a replica with all its nodes, thanks to spares, starts with the others.
+    """
     rules, fleet, st = w.rules, w.fleet, w.st
     for replica in range(first, last + 1):
+        if st[g, UNTIL] > t and fleet.lacking[replica] == 0 and fleet.down[replica] == 0:
+            continue
         if fleet.down[replica] == 0:
             fleet.down[replica] = 1
             fleet.counts[UP] -= 1
