@@ -22,6 +22,7 @@ from gigawatt.reliability import (
     ReliabilityJob,
     _simulate,
     default_operations,
+    default_tiers,
     recovery_policy,
     simulate,
     terms,
@@ -304,3 +305,50 @@ def test_a_spare_during_maintenance_keeps_its_replica():
     fails(w, 0, 5, 4 * HOUR)
     assert w.st[0, state.SHARE] == 0.5
     assert w.books.causes.sum() == 0
+
+
+def test_a_straggler_in_a_replica_that_has_left_slows_nobody():
+    operations = replace(default_operations(), straggler_slowdown=1.0, straggler_detect_s=1e12)
+    w = world("drop_replica", repair_s=DAY, operations=operations)
+    with np.errstate(over="ignore"):
+        events.slow_down(w, 5, HOUR)
+        events.slow_down(w, 2, HOUR)
+    assert w.st[0, state.SLOW] == 2
+    fails(w, 0, 4, 2 * HOUR)
+    assert w.st[0, state.SLOW] == 1
+    fails(w, 0, 2, 3 * HOUR)  # its straggler leaves, and it gets that of the other replica lent
+    assert w.fleet.stragglers.tolist() == [1, 0]
+    assert w.st[0, state.SLOW] == 0
+    passes(w, state.REPLICA_READY)
+    assert w.st[0, state.SLOW] == 1
+    passes(w, state.REPLICA_READY)
+    assert w.st[0, state.SLOW] == w.fleet.slow.sum() == 1
+
+
+def test_a_straggler_in_a_replica_that_has_left_is_swapped_without_a_stop():
+    w = world("drop_replica", repair_s=1e9)
+    fails(w, 0, 4, HOUR)
+    with np.errstate(over="ignore"):
+        events.slow_down(w, 5, 2 * HOUR)
+    passes(w, state.STRAGGLER_FOUND)
+    assert w.fleet.slot_of[5] == state.NONE
+    assert not clock.busy(w.st, 0)
+    assert w.books.causes.tolist() == [1, 0, 0]
+
+
+def test_the_first_replica_back_takes_the_state_from_the_store():
+    """The job works again after detection, drain, remap, the reload from the store and warm-up; the next, from a peer."""
+    tiers = replace(default_tiers(), remote_read_bytes_per_s=1e9, peer_bytes_per_s=1e12)
+    w = world("drop_replica", spare_nodes=2, repair_s=1e9, tiers=tiers, state_bytes=1e12, save_s=None)
+    fails(w, 0, 1, 2 * HOUR)
+    fails(w, 0, 5, 2 * HOUR)
+    assert w.st[0, state.SHARE] == 0
+    saved = w.st[0, state.SAVED]
+    at = passes(w, state.REPLICA_READY)
+    assert at == pytest.approx(2 * HOUR + w.rules.part_detect_s + w.rules.part_drain_s + w.rules.replica_back_s)
+    passes(w, state.REPLICA_READY)
+    clock.advance(w.st, 0, at + 0.9 * 1000, w.rules, w.books)
+    assert w.st[0, state.UNSAVED] == 0
+    clock.advance(w.st, 0, at + 1.1 * 1000, w.rules, w.books)
+    assert w.st[0, state.UNSAVED] > 50
+    assert w.st[0, state.SAVED] == saved

@@ -12,7 +12,7 @@ import math
 from gigawatt.reliability._kernel.chance import below, exponential, uniform
 from gigawatt.reliability._kernel.clock import advance, busy, go_back, roll_back, save_now, stop
 from gigawatt.reliability._kernel.heap import pop, push, revoke
-from gigawatt.reliability._kernel.nodes import fill, steady, take_out
+from gigawatt.reliability._kernel.nodes import count_straggler, fill, steady, take_out
 from gigawatt.reliability._kernel.state import (
     BOUND,
     BURN_IN,
@@ -88,16 +88,24 @@ def repaired(w: World, node: int, t: float) -> None:
 
 
 def replica_ready(w: World, replica: int, t: float) -> None:
-    """Let a replica in again; the others stop for it unless they stand still anyway."""
-    fleet, st = w.fleet, w.st
+    """Let a replica in again; the others stop for it unless they stand still anyway. The first one, where none was left to
+    give it the state, takes that from the last checkpoint, for which it needs the time that this takes longer.
+    """
+    rules, fleet, st = w.rules, w.fleet, w.st
+    alone = fleet.counts[UP] == 0
     fleet.coming[replica] = 0
     fleet.down[replica] = 0
     fleet.counts[UP] += 1
-    for g in range(w.rules.groups):  # one, as replicas are dropped from a job without islands
-        advance(st, g, t, w.rules, w.books)
-        st[g, SHARE] = fleet.counts[UP] / w.rules.cells
-        if not busy(st, g) and st[g, UNTIL] <= t:
-            stop(st, g, 0.0, w.rules.part_drain_s, 0.0, 0.0, 0)
+    for g in range(rules.groups):  # one, as replicas are dropped from a job without islands
+        advance(st, g, t, rules, w.books)
+        st[g, SHARE] = fleet.counts[UP] / rules.cells
+        st[g, SLOW] += fleet.stragglers[replica]
+        if busy(st, g) and (st[g, WHOLE] == 1 or not alone):
+            continue
+        if alone:
+            stop(st, g, 0.0, rules.part_drain_s, max(rules.back_s - rules.replica_back_s, 0.0), 0.0, 1)
+        elif st[g, UNTIL] <= t:
+            stop(st, g, 0.0, rules.part_drain_s, 0.0, 0.0, 0)
 
 
 def take_in(w: World, g: int) -> None:
@@ -217,7 +225,7 @@ def slow_down(w: World, slot: int, t: float) -> None:
     g = slot // w.rules.per_group
     advance(w.st, g, t, w.rules, w.books)
     w.fleet.slow[node] = 1
-    w.st[g, SLOW] += 1
+    count_straggler(w, slot, 1)
     push(w.queue, t + exponential(w.rng, w.rules.straggler_detect_s), STRAGGLER_FOUND, node)
 
 
@@ -238,6 +246,7 @@ def strike(w: World, k: int, slot: int, tainted: int, t: float) -> None:
     for g in range(first, last + 1):
         advance(st, g, t, rules, w.books)
     leave = rules.scope[k, HARDWARE] == 1 and reach != 0
+    away = rules.scope[k, KIND] == STRAGGLER and w.fleet.down[slot // rules.per_cell] == 1  # in a replica that has left
     if leave:
         back_at = t + exponential(w.rng, rules.repair[k])  # one repair for the whole domain
         take_out(w, begin, end, back_at, t)
@@ -248,7 +257,7 @@ def strike(w: World, k: int, slot: int, tainted: int, t: float) -> None:
             g = tainted
             if g == NONE or first <= g <= last:
                 continue  # there is none, or it has had its turn
-        if st[g, UNTIL] <= t:  # a planned stop is none for the failures in it
+        if st[g, UNTIL] <= t and not away:  # a planned stop is no further one for the failures in it
             interrupt(w, k, g, tainted)
             w.books.causes[k] += 1 - counted
             counted = 1
@@ -291,6 +300,7 @@ def drop(w: World, g: int, first: int, last: int, t: float) -> None:
         if fleet.down[replica] == 0:
             fleet.down[replica] = 1
             fleet.counts[UP] -= 1
+            st[g, SLOW] -= fleet.stragglers[replica]
         if fleet.coming[replica] == 1:
             revoke(w.queue, REPLICA_READY, replica)
             fleet.coming[replica] = 0

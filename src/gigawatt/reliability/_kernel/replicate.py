@@ -101,6 +101,7 @@ def muster(rules: Rules, rng: Words) -> Fleet:
         first_empty=np.full(rules.cells, NONE, np.int64),
         next_empty=np.full(rules.nodes, NONE, np.int64),
         lacking=np.zeros(rules.cells, np.int64),
+        stragglers=np.zeros(rules.cells, np.int64),
         down=np.zeros(rules.cells, np.int64),
         coming=np.zeros(rules.cells, np.int64),
         counts=counts,

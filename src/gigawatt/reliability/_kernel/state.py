@@ -45,7 +45,7 @@ FREE, OUT, LACKING, UP, DONOR, COUNTS = range(6)
     BACK,
     REPLAY,
     WHOLE,  # 1 while that stop goes back to a checkpoint
-    SLOW,  # stragglers in the group
+    SLOW,  # stragglers that slow the group: not those of replicas that have left
     SHARE,  # of its rate at which it works
     MISSING,  # nodes without which it waits
     UNTIL,  # end of the planned stop
@@ -121,6 +121,7 @@ class Fleet(NamedTuple):
     first_empty: Ints  # (C,)
     next_empty: Ints  # (N,)
     lacking: Ints  # (C,) empty slots
+    stragglers: Ints  # (C,)
     down: Ints  # (C,) whether the replica has left
     coming: Ints  # (C,) whether it has left, has all its nodes and is in the queue
     counts: Ints
