@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -302,6 +303,22 @@ def test_islands_and_replicas_beat_whole_job_restart_at_a_million():
     mean = {policy: float(result.goodput.mean()) for policy, result in found.items()}
     assert mean["restart"] < 0.02
     assert min(mean["hot_spare"], mean["drop_replica"], mean["islands"]) > 0.5
+
+
+@pytest.mark.parametrize("policy", RECOVERY_POLICIES)
+def test_a_million_accelerators_for_a_month(policy):
+    """Every policy gets to the end, without a warning, all its time accounted for, the same with one worker and two."""
+    fields = {"islands": 50} if policy == "islands" else {}
+    stragglers = replace(default_operations(), straggler_rate_per_s=1e-4 / DAY)
+    job = fleet(1_000_000, policy, days=30, operations=stragglers, **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, two = (simulate(job, 2, seed=1, workers=workers, timeline_intervals=50) for workers in (1, 2))
+    assert one.seconds.sum(axis=1) == pytest.approx(30 * DAY)
+    assert (one.seconds >= -1e-6).all()
+    for name in ("wall_s", "seconds", "interruptions", "short_of_spares", "old_corruptions", "most_out", "events"):
+        assert (getattr(one, name) == getattr(two, name)).all(), name
+    assert (one.timeline.end_s == two.timeline.end_s).all()
 
 
 def test_infant_mortality_and_its_reference_age():

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import gigawatt.reliability
 from gigawatt.reliability import (
@@ -28,7 +30,7 @@ from gigawatt.reliability import (
     terms,
 )
 from gigawatt.reliability import _kernel as kernel
-from gigawatt.reliability._kernel import clock, events, nodes, replicate, state
+from gigawatt.reliability._kernel import clock, events, loop, nodes, replicate, state
 
 HOUR, DAY = 3600.0, 86_400.0
 SOURCES = Path(gigawatt.reliability.__file__).parents[2]
@@ -144,6 +146,13 @@ def world(policy, **fields):
             **fields,
         }
     )
+    w = begun(question)
+    for g in range(w.rules.groups):
+        clock.advance(w.st, g, HOUR, w.rules, w.books)
+    return w
+
+
+def begun(question, key=5):
     rules = _simulate._rules(question, terms(question))
     books = kernel.Books(
         seconds=np.zeros(state.CATEGORIES),
@@ -153,10 +162,7 @@ def world(policy, **fields):
         log_size=np.zeros(1, np.int64),
     )
     with np.errstate(over="ignore"):
-        w = replicate.begin(np.uint64(5), rules, books)
-    for g in range(rules.groups):
-        clock.advance(w.st, g, HOUR, rules, books)
-    return w
+        return replicate.begin(np.uint64(key), rules, books)
 
 
 def fails(w, k, slot, t):
@@ -352,3 +358,51 @@ def test_the_first_replica_back_takes_the_state_from_the_store():
     clock.advance(w.st, 0, at + 1.1 * 1000, w.rules, w.books)
     assert w.st[0, state.UNSAVED] > 50
     assert w.st[0, state.SAVED] == saved
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    policy=st.sampled_from(RECOVERY_POLICIES),
+    key=st.integers(0, 2**63),
+    days=st.floats(0.1, 3.0),
+    spares=st.sampled_from([0, 4, 30]),
+    delay_s=st.sampled_from([60.0, DAY, 1e9]),
+)
+def test_nodes_and_what_is_due_agree_at_any_time(policy, key, days, spares, delay_s):
+    """Each thing has its place in the queue, once; every node stands in one slot, in the pool or in repair."""
+    operations = replace(
+        default_operations(), corruption_detect_s=delay_s, straggler_detect_s=delay_s, straggler_rate_per_s=1e-5
+    )
+    stops = (PlannedStop(start_s=DAY / 2, duration_s=DAY / 3), PlannedStop(start_s=2 * DAY, duration_s=HOUR))
+    question = job(policy, duration_s=days * DAY, spare_nodes=spares, operations=operations, maintenance=stops)
+    often = tuple(process.at(process.rate_per_s * 5) for process in question.processes)
+    w = begun(replace(question, processes=often, start_s=0.0), key)
+    with np.errstate(over="ignore"):
+        wall = loop.pass_time(w)
+        loop.finish(w, wall)
+    assert w.books.seconds.sum() == pytest.approx(days * DAY)
+    fleet, size = w.fleet, w.queue.size[0]
+    due = list(zip(w.queue.kind[:size].tolist(), w.queue.payload[:size].tolist(), strict=True))
+    assert len(set(due)) == size
+    assert (w.queue.due[1:size] >= w.queue.due[(np.arange(1, size) - 1) // 2]).all()
+
+    def those(kind):
+        return {payload for of, payload in due if of == kind}
+
+    free = set(fleet.pool[: fleet.counts[state.FREE]].tolist())
+    away = set(np.flatnonzero(fleet.slot_of == state.NONE).tolist())
+    standing = np.flatnonzero(fleet.node_at >= 0)
+    assert those(state.REPAIRED) == away - free
+    assert len(those(state.REPAIRED)) == fleet.counts[state.OUT]
+    assert (fleet.slot_of[fleet.node_at[standing]] == standing).all()
+    assert fleet.counts[state.LACKING] == fleet.lacking.sum() == len(fleet.node_at) - len(standing)
+    assert those(state.STRAGGLER_FOUND) == set(np.flatnonzero(fleet.slow).tolist())
+    assert those(state.REPLICA_READY) == set(np.flatnonzero(fleet.coming).tolist())
+    assert those(state.CORRUPTION_FOUND) == set(np.flatnonzero(np.isfinite(w.st[:, state.FOUND])).tolist())
+    assert (fleet.lacking[fleet.down == 0] == 0).all() or policy != "drop_replica"
+    assert (fleet.coming == (fleet.down == 1) * (fleet.lacking == 0)).all()
+    assert fleet.counts[state.UP] == (fleet.down == 0).sum()
+    assert w.st[:, state.SLOW].sum() == fleet.stragglers[fleet.down == 0].sum()
+    assert fleet.stragglers.sum() == fleet.slow.sum()
+    if policy == "drop_replica":
+        assert w.st[0, state.SHARE] == fleet.counts[state.UP] / w.rules.cells
