@@ -236,12 +236,10 @@ def strike(w: World, k: int, slot: int, tainted: int, t: float) -> None:
     rules, st = w.rules, w.st
     w.books.extra[HANDLED] += 1
     reach = rules.scope[k, REACH]
-    begin, end = slot, slot + 1  # none from NONE on
+    begin, end = max(slot, 0), slot + 1  # nothing from NONE
     if reach > 1:
         begin = slot // reach * reach
         end = min(begin + reach, rules.nodes)
-    elif slot == NONE:
-        begin = 0
     first, last = begin // rules.per_group, (end - 1) // rules.per_group
     for g in range(first, last + 1):
         advance(st, g, t, rules, w.books)
