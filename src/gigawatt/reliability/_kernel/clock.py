@@ -16,7 +16,6 @@ from gigawatt.reliability._kernel.state import (
     DETECTION,
     DRAIN,
     ENTRY,
-    EPOCH,
     GANG,
     LAST,
     MAINTENANCE,
@@ -160,7 +159,6 @@ def go_back(st: Floats, g: int, saved: float, books: Books) -> None:
     st[g, SINCE] = 0.0
     if st[g, MARK] >= saved:
         st[g, MARK] = -1.0
-        st[g, EPOCH] += 1
 
 
 def roll_back(st: Floats, g: int, rules: Rules, books: Books) -> None:

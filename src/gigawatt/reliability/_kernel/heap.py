@@ -1,4 +1,8 @@
-"""The queue of what is due, first things first: a binary heap."""
+"""The queue of what is due, first things first: a binary heap.
+
+It has a place for each node, replica, group and planned stop, and none of them is in it twice (`state.Queue`): what
+has come to nothing is revoked, not left to be ignored. So it is never full.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ def push(queue: Queue, time: float, kind: int, payload: int) -> None:
     """Put an event into the queue."""
     due = queue.due
     i = queue.size[0]
+    if i == due.shape[0]:
+        raise IndexError("the queue of what is due is full")
     while i > 0:
         parent = (i - 1) // 2
         if due[parent] <= time:
@@ -47,6 +53,17 @@ def pop(queue: Queue) -> None:
     queue.size[0] = size
 
 
-def has_room(queue: Queue) -> bool:
-    """Return whether an event that may be left out still fits beside those that may not."""
-    return bool(queue.size[0] < queue.due.shape[0] - 2)
+def revoke(queue: Queue, kind: int, payload: int) -> None:
+    """Take an event out of the queue, wherever it is in it. Looks through the whole queue."""
+    i, size = 0, queue.size[0]
+    while i < size and (queue.kind[i] != kind or queue.payload[i] != payload):
+        i += 1
+    if i == size:
+        return
+    while i > 0:  # what stands above it moves down, until it is the first
+        parent = (i - 1) // 2
+        queue.due[i] = queue.due[parent]
+        queue.kind[i] = queue.kind[parent]
+        queue.payload[i] = queue.payload[parent]
+        i = parent
+    pop(queue)

@@ -7,7 +7,7 @@ import math
 from gigawatt.reliability._kernel.chance import exponential
 from gigawatt.reliability._kernel.clock import advance
 from gigawatt.reliability._kernel.events import candidate, due, pick, strike
-from gigawatt.reliability._kernel.state import CATEGORIES, COLUMNS, LAST, NONE, SAVED, UNSAVED, Books, World
+from gigawatt.reliability._kernel.state import CATEGORIES, COLUMNS, ENTRY, LAST, NONE, SAVED, UNSAVED, Books, World
 
 HALVINGS = 60  # of the search for the time at which the work is done
 
@@ -31,13 +31,13 @@ def pass_time(w: World) -> float:
         if t >= horizon:
             return float(horizon)
         if is_due:
-            k, slot = due(w, t)
+            k, slot, tainted = due(w, t)
         else:
             i = pick(w, rate)
             coming = t + exponential(w.rng, mean)
-            k, slot = candidate(w, i, t)
+            k, slot, tainted = candidate(w, i, t)
         if k != NONE:
-            strike(w, k, slot, t)
+            strike(w, k, slot, tainted, t)
 
 
 def finish(w: World, horizon: float) -> None:
@@ -53,17 +53,19 @@ def done_by(w: World, t: float) -> float:
     low, high = t, t
     for g in range(w.rules.groups):
         low = min(low, w.st[g, LAST])
+    rows = w.books.log_size[0]
     keep(w)
     if moved(w, t, w.books) < target:
         return math.inf
+    restore(w)
+    unwrite(w, rows)
     for _ in range(HALVINGS):
-        restore(w)
         middle = 0.5 * (low + high)
         if moved(w, middle, w.silent) >= target:
             high = middle
         else:
             low = middle
-    restore(w)
+        restore(w)
     return high
 
 
@@ -92,3 +94,13 @@ def restore(w: World) -> None:
             w.st[g, c] = w.kept[g, c]
     for c in range(CATEGORIES):
         w.books.seconds[c] = w.kept_seconds[c]
+
+
+def unwrite(w: World, rows: int) -> None:
+    """Put the log back to `rows` rows, none of which ends after the time at which its group stands."""
+    log = w.books.log
+    w.books.log_size[0] = rows
+    for g in range(w.rules.groups):
+        entry = int(w.st[g, ENTRY])
+        if entry >= 0:
+            log[entry, 3] = min(log[entry, 3], w.st[g, LAST])

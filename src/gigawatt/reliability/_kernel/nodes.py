@@ -11,7 +11,7 @@ nodes to the others, and takes what comes back first.
 from __future__ import annotations
 
 from gigawatt.reliability._kernel.clock import advance
-from gigawatt.reliability._kernel.heap import push
+from gigawatt.reliability._kernel.heap import push, revoke
 from gigawatt.reliability._kernel.state import (
     DONOR,
     FREE,
@@ -24,6 +24,7 @@ from gigawatt.reliability._kernel.state import (
     REPAIRED,
     SHORT,
     SLOW,
+    STRAGGLER_FOUND,
     Fleet,
     Rules,
     World,
@@ -44,8 +45,9 @@ def take_out(w: World, begin: int, end: int, back_at: float, t: float) -> None:
         if node < 0:
             continue
         if fleet.slow[node] == 1:
-            fleet.slow[node] = 0
-            w.st[slot // w.rules.per_group, SLOW] -= 1
+            revoke(w.queue, STRAGGLER_FOUND, node)
+            steady(w, node)
+        fleet.suspect[node] = 0
         if fleet.offender[node] == 1:
             fleet.broken[node] += 1
         fleet.slot_of[node] = NONE
@@ -58,6 +60,20 @@ def take_out(w: World, begin: int, end: int, back_at: float, t: float) -> None:
             w.books.extra[SHORT] += 1
             leave_empty(w, slot, t)
     w.books.extra[MOST_OUT] = max(w.books.extra[MOST_OUT], fleet.counts[OUT])
+
+
+def steady(w: World, node: int) -> None:
+    """Make a straggler one no more; its group has been moved on."""
+    w.fleet.slow[node] = 0
+    count_straggler(w, w.fleet.slot_of[node], -1)
+
+
+def count_straggler(w: World, slot: int, more: int) -> None:
+    """Count one straggler at a slot more, or less; a replica that has left slows nobody."""
+    cell = slot // w.rules.per_cell
+    w.fleet.stragglers[cell] += more
+    if w.fleet.down[cell] == 0:
+        w.st[slot // w.rules.per_group, SLOW] += more
 
 
 def leave_empty(w: World, slot: int, t: float) -> None:
@@ -77,9 +93,10 @@ def leave_empty(w: World, slot: int, t: float) -> None:
             lent = fleet.node_at[taken]
             seat(fleet, lent, slot)
             fleet.node_at[taken] = NONE
-            if fleet.slow[lent] == 1 and w.rules.mode == GANG:
-                st[donor, SLOW] -= 1
-                st[cell, SLOW] += 1
+            if fleet.slow[lent] == 1:
+                advance(st, taken // w.rules.per_group, t, w.rules, w.books)
+                count_straggler(w, taken, -1)
+                count_straggler(w, slot, 1)
             cell, empty = donor, taken
     if w.rules.mode == GANG:
         advance(st, cell, t, w.rules, w.books)

@@ -12,6 +12,7 @@ from gigawatt.reliability._kernel.state import (
     COLUMNS,
     COUNTS,
     ENTRY,
+    FOUND,
     FREE,
     MARK,
     NONE,
@@ -44,10 +45,11 @@ def begin(key: np.uint64, rules: Rules, books: Books) -> World:
     for g in range(rules.groups):
         st[g, SHARE] = 1.0
         st[g, MARK] = -1.0
+        st[g, FOUND] = np.inf
         st[g, ENTRY] = -1.0
         stop(st, g, 0.0, 0.0, rules.start_s, 0.0, 1)
     stops = rules.planned.shape[0]
-    room = 3 * (rules.nodes + rules.spares) + stops + rules.groups + 64
+    room = rules.nodes + rules.spares + rules.cells + rules.groups + stops
     queue = Queue(np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64), np.zeros(1, np.int64))
     for i in range(stops):
         push(queue, rules.planned[i, 0], PLANNED_STOP, i)
@@ -91,6 +93,7 @@ def muster(rules: Rules, rng: Words) -> Fleet:
         slot_of=slot_of,
         born=np.full(everyone, -rules.age_s),
         slow=np.zeros(everyone, np.int64),
+        suspect=np.zeros(everyone, np.int64),
         offender=offender,
         broken=np.zeros(everyone, np.int64),
         bad=bad,
@@ -98,7 +101,8 @@ def muster(rules: Rules, rng: Words) -> Fleet:
         first_empty=np.full(rules.cells, NONE, np.int64),
         next_empty=np.full(rules.nodes, NONE, np.int64),
         lacking=np.zeros(rules.cells, np.int64),
+        stragglers=np.zeros(rules.cells, np.int64),
         down=np.zeros(rules.cells, np.int64),
-        turn=np.zeros(rules.cells, np.int64),
+        coming=np.zeros(rules.cells, np.int64),
         counts=counts,
     )

@@ -45,15 +45,17 @@ FREE, OUT, LACKING, UP, DONOR, COUNTS = range(6)
     BACK,
     REPLAY,
     WHOLE,  # 1 while that stop goes back to a checkpoint
-    SLOW,  # stragglers in the group
+    SLOW,  # stragglers that slow the group: not those of replicas that have left
     SHARE,  # of its rate at which it works
     MISSING,  # nodes without which it waits
     UNTIL,  # end of the planned stop
-    MARK,  # useful seconds saved at an undetected corruption, NONE for none
+    MARK,  # useful seconds saved at the first undetected corruption, NONE for none
+    FOUND,  # when the first of its corruptions will be found, infinite where nothing is in the queue
+    CAUSE,  # the process of that corruption
+    CULPRIT,  # its node, its slot where it comes from a larger domain
     ENTRY,  # its last row of the log
-    EPOCH,  # how often a mark was wiped out
     COLUMNS,
-) = range(19)
+) = range(21)
 
 
 class Rules(NamedTuple):
@@ -102,14 +104,16 @@ class Rules(NamedTuple):
 
 class Fleet(NamedTuple):
     """Who stands where. `node_at` (N,) and `slot_of` (A,) point at each other, NONE where there is nobody. Of each node (A,)
-    its birth, whether it is slow, whether it is a repeat offender and how often it failed as one; `bad` (O,) are the
-    offenders of the start. `pool` (A,) begins with the spares at hand. The empty slots of a cell are a linked list.
+    its birth, whether it is slow, whether it has corrupted work unnoticed, whether it is a repeat offender and how often
+    it failed as one; `bad` (O,) are the offenders of the start. `pool` (A,) begins with the spares at hand. The empty
+    slots of a cell are a linked list.
     """
 
     node_at: Ints
     slot_of: Ints
     born: Floats
     slow: Ints
+    suspect: Ints
     offender: Ints
     broken: Ints
     bad: Ints
@@ -117,13 +121,17 @@ class Fleet(NamedTuple):
     first_empty: Ints  # (C,)
     next_empty: Ints  # (N,)
     lacking: Ints  # (C,) empty slots
+    stragglers: Ints  # (C,)
     down: Ints  # (C,) whether the replica has left
-    turn: Ints  # (C,) how often it left or got its nodes: what is due for an earlier turn is void
+    coming: Ints  # (C,) whether it has left, has all its nodes and is in the queue
     counts: Ints
 
 
 class Queue(NamedTuple):
-    """What is due: a heap of times with kinds and payloads (E,), the first `size[0]` of them."""
+    """What is due: a heap of times with kinds and payloads (E,), the first `size[0]` of them. E = A + C + G + M places: a
+    node is under repair or a straggler that will be found, a replica comes back, the first corruption of a group is
+    found, a planned stop begins. The payload is the number of that node, replica, group or stop.
+    """
 
     due: Floats
     kind: Ints
