@@ -24,6 +24,7 @@ from gigawatt.cli._common import (
     working,
 )
 from gigawatt.cli._goodput import goodput
+from gigawatt.cli._power import power
 from gigawatt.cli._train import train_app
 from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
 
@@ -41,6 +42,7 @@ calibrate_app = typer.Typer(help="Fit the constants of the models to measurement
 app.add_typer(calibrate_app, name="calibrate")
 
 app.command()(goodput)
+app.command()(power)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 

@@ -10,18 +10,22 @@ normalisation, position embeddings and learning-rate schedules are left to whoev
 
 from gigawatt.export._export import FRAMEWORKS, READABLE, export_strategy, unsupported
 from gigawatt.export._imported import Imported
+from gigawatt.export._load import LOAD_KINDS, check_load_target, write_load
 from gigawatt.export._options import Documented, documented_options
 from gigawatt.export._plan import ExportRequest
 from gigawatt.export._read import read_strategy
 
 __all__ = [
     "FRAMEWORKS",
+    "LOAD_KINDS",
     "READABLE",
     "Documented",
     "ExportRequest",
     "Imported",
+    "check_load_target",
     "documented_options",
     "export_strategy",
     "read_strategy",
     "unsupported",
+    "write_load",
 ]

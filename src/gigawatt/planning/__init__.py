@@ -7,6 +7,7 @@ from gigawatt.planning._handover import as_written, export_request, with_importe
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._mixed import MixedResult, mix_scenario
 from gigawatt.planning._plan import plan_scenario
+from gigawatt.planning._power import CapRow, PowerReport, best_cap, export_blocks, power_scenario
 from gigawatt.planning._questions import Answer, ask
 from gigawatt.planning._result import (
     SCHEMA_VERSION,
@@ -25,6 +26,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Answer",
     "Binding",
+    "CapRow",
     "Constraint",
     "Evaluation",
     "Fleet",
@@ -34,17 +36,21 @@ __all__ = [
     "Lever",
     "MixedResult",
     "Plan",
+    "PowerReport",
     "Sensitivity",
     "TrainReport",
     "as_written",
     "ask",
+    "best_cap",
     "evaluate",
     "evaluate_formula",
     "explain",
+    "export_blocks",
     "export_request",
     "goodput_scenario",
     "mix_scenario",
     "plan_scenario",
+    "power_scenario",
     "resolve",
     "train_scenario",
     "why",

@@ -1,8 +1,10 @@
 """What people see: terminal, HTML, tables, JSON Schema. Shows plain data; computes nothing."""
 
+from gigawatt.files import check_writable, make_folder, rows_to_csv, write_atomically
 from gigawatt.report._charts import (
     Chart,
     Line,
+    areas_chart,
     bars_chart,
     breakdown_chart,
     lines_chart,
@@ -10,11 +12,12 @@ from gigawatt.report._charts import (
     timeline_chart,
     tornado_chart,
 )
-from gigawatt.report._files import check_writable, make_folder, rows_to_csv, write_atomically
 from gigawatt.report._goodput import print_goodput
 from gigawatt.report._goodput_page import goodput_page
 from gigawatt.report._page import Callout, Card, Cards, Cell, Notes, Section, Table, Text, card, page
 from gigawatt.report._plan_page import plan_page
+from gigawatt.report._power import print_power
+from gigawatt.report._power_page import power_page
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
@@ -33,6 +36,7 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "areas_chart",
     "bars_chart",
     "breakdown_chart",
     "card",
@@ -44,6 +48,7 @@ __all__ = [
     "page",
     "plan_page",
     "plan_schema",
+    "power_page",
     "print_cases",
     "print_comparison",
     "print_entry",
@@ -54,6 +59,7 @@ __all__ = [
     "print_mix",
     "print_paths",
     "print_plan",
+    "print_power",
     "print_residuals",
     "print_train",
     "rows_to_csv",

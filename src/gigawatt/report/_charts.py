@@ -23,11 +23,14 @@ _HOLLOW = ("free", "idle")  # parts of a whole that nothing fills
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of `lines_chart`: (x, y) points, and (x, low, middle, high) of what is drawn beside it as whiskers."""
+    """One line of `lines_chart`: (x, y) points, (x, low, middle, high) of what is drawn beside it as whiskers, and (x,
+    low, high) of the span that is shaded about it.
+    """
 
     label: str
     points: Sequence[tuple[float, float]]
     whiskers: Sequence[tuple[float, float, float, float]] = ()
+    envelope: Sequence[tuple[float, float, float]] = ()
     dashed: bool = False
 
 
@@ -133,6 +136,7 @@ def lines_chart(
     columns: Sequence[str],
     table: Rows,
     log: bool = True,
+    log_y: bool = False,
     ticks: Sequence[float] | None = None,
     y_range: tuple[float, float] | None = None,
     bands: Sequence[tuple[float, float, str]] = (),
@@ -142,7 +146,7 @@ def lines_chart(
     """Return a chart of lines, each labelled at its end, over a logarithmic axis or, without `log`, a linear one.
 
     `ticks` are the values that the x axis shows, None for what suits it; `y_range` the ends of the y axis, None for 0 to
-    above the highest point. `bands` name stretches of the x axis, (from, to, text), and `marks` values, (x, text).
+    above the highest point (needed with `log_y`). `bands` name stretches of the x axis, (from, to, text), and `marks` values, (x, text).
     `says` is the label for those who cannot see the chart, "" for the names of the lines.
     """
     rows = [asdict(line) for line in lines]
@@ -151,10 +155,45 @@ def lines_chart(
         **_chart(name, "lines", title, caption, unit, rows, f"{title}: {label}", columns, table),
         "x_unit": x_unit,
         "log": log,
+        "log_y": log_y,
         "ticks": ticks,
         "y_range": y_range,
         "bands": [{"from": start, "to": end, "text": text} for start, end, text in bands],
         "marks": [{"x": x, "text": text} for x, text in marks],
+    }
+
+
+def areas_chart(
+    name: str,
+    title: str,
+    caption: str,
+    x: Sequence[float],
+    rows: Mapping[str, Sequence[float]],
+    *,
+    x_unit: str,
+    unit: str,
+    columns: Sequence[str],
+    table: Rows,
+    line: tuple[str, Sequence[float]] | None = None,
+) -> Chart:
+    """Return a chart of parts that add up, one area each over `x`, and a line (label, values) beside them."""
+    drawn = [{"label": label, "values": list(values)} for label, values in rows.items()]
+    chart = _chart(
+        name,
+        "areas",
+        title,
+        caption,
+        unit,
+        drawn,
+        f"{title}: {', '.join(rows)} in {unit} over {x_unit}",
+        columns,
+        table,
+    )
+    return {
+        **chart,
+        "x": list(x),
+        "x_unit": x_unit,
+        "line": None if line is None else {"label": line[0], "values": list(line[1])},
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gigawatt.report._files import write_atomically
+from gigawatt.files import write_atomically
 
 
 def chrome_trace(timeline: Mapping[str, Any], **about: Any) -> dict[str, Any]:

@@ -131,10 +131,10 @@
     // one line per row, named at its end; whiskers are [x, low, middle, high], bands name stretches of the axis, marks values
     lines: (chart, width) => {
       const BOTTOM = 48, LINE = 15, many = chart.rows.length > 1;
-      const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0])), first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
-      const peak = Math.max(...chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]));
+      const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers, ...row.envelope].map((point) => point[0])), first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
+      const peak = Math.max(...chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3]), ...row.envelope.map((point) => point[2])]));
       const ten = 10 ** Math.floor(Math.log10(peak || 1)), above = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= peak);
-      const [low, high] = chart.y_range ?? [0, above];
+      const [low, high] = chart.y_range ?? [0, above], rise = chart.log_y ? Math.log : (v) => v;
 
       // room for the names right of the lines, for the marks above them
       const most = Math.min(200, width * 0.28), ends = chart.rows.map((row, i) => ({ i, at: row.points.at(-1)?.[1], lines: wrap(row.label, most) })).filter((end) => many && end.at !== undefined);
@@ -149,8 +149,8 @@
       const steps = levels(bands), deep = Math.max(1, ...bands.map((band) => band.lines.length));
 
       // names keep a line of text between them: downwards first, then up again from the axis
-      const pixel = (height - top - BOTTOM) / (high - low);
-      for (const end of ends) { end.at = (low - Math.max(end.at, low)) * pixel; end.half = LINE * end.lines.length / 2; }
+      const pixel = (height - top - BOTTOM) / (rise(high) - rise(low));
+      for (const end of ends) { end.at = (rise(low) - rise(Math.max(end.at, low))) * pixel; end.half = LINE * end.lines.length / 2; }
       ends.sort((a, b) => a.at - b.at);
       ends.forEach((end, n) => { end.placed = n ? Math.max(end.at, ends[n - 1].placed + ends[n - 1].half + end.half) : end.at; });
       ends.toReversed().forEach((end, n, all) => { end.placed = Math.min(end.placed, n ? all[n - 1].placed - all[n - 1].half - end.half : 0); });
@@ -180,14 +180,37 @@
             ] };
           },
         };
-        return row.whiskers.length ? [line, dots] : [line];
+        const span = {
+          type: "custom", data: [[first, low]], silent: true, z: 1,
+          renderItem: (params, api) => ({
+            type: "polygon", style: { fill: color, opacity: 0.22 },
+            shape: { points: [...row.envelope.map(([x, , to]) => api.coord([x, to])), ...row.envelope.toReversed().map(([x, from]) => api.coord([x, from]))] },
+          }),
+        };
+        return [...(row.envelope.length ? [span] : []), line, ...(row.whiskers.length ? [dots] : [])];
       });
       return {
         height, grid: { left, right, top, bottom: BOTTOM },
         xAxis: values(chart.x_unit, { type: chart.log ? "log" : "value", min: first, max: last, nameGap: 28, splitLine: { show: false }, axisTick: { customValues: chart.ticks }, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: chart.ticks ? undefined : false, formatter: short, customValues: chart.ticks } }),
-        yAxis: values(chart.unit, { min: low, max: high, nameGap: 42 }),
+        yAxis: values(chart.unit, { type: chart.log_y ? "log" : "value", min: low, max: high, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
         series,
         tooltip: { formatter: (p) => say(`${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(4)} ${chart.unit}`) },
+      };
+    },
+
+    // what adds up, over a linear axis: one area per row, a line for what they add up to
+    areas: (chart, width) => {
+      const shown = [...chart.rows.map((row) => row.label), ...(chart.line ? [chart.line.label] : [])], top = legend(shown, width), x = chart.x;
+      const pairs = (row) => row.values.map((value, i) => [x[i], value]);
+      return {
+        height: top.height + 300, legend: top.legend, grid: { left: 60, right: 24, top: top.height + 8, bottom: 48 },
+        xAxis: values(chart.x_unit, { min: x[0], max: x.at(-1), nameGap: 28, splitLine: { show: false } }),
+        yAxis: values(chart.unit, { min: 0, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
+        series: [
+          ...chart.rows.map((row, i) => ({ name: row.label, type: "line", stack: "all", step: "end", data: pairs(row), symbol: "none", lineStyle: { width: 0 }, color: hue(i), areaStyle: { color: hue(i), opacity: 0.9 }, emphasis: { disabled: true } })),
+          ...(chart.line ? [{ name: chart.line.label, type: "line", step: "end", data: pairs(chart.line), symbol: "none", color: ink, lineStyle: { color: ink, width: 1.5 }, emphasis: { disabled: true } }] : []),
+        ],
+        tooltip: { trigger: "axis", formatter: (points) => say(`${short(points[0].value[0])} ${chart.x_unit}`, ...points.map((p) => `${p.seriesName}: ${+p.value[1].toPrecision(4)} ${chart.unit}`)) },
       };
     },
 

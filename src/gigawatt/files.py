@@ -7,7 +7,8 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,42 @@ def write_atomically(path: Path, text: str) -> None:
 
     A symbolic link stays one: what it points to is written. A pipe or a device is written through, never replaced.
     """
+    if is_special(path):
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a temporary file beside `path`, which takes its place when all went well and is gone otherwise.
+
+    Raises OutputError with the reason where it cannot be written.
+    """
     temporary = ""
     try:
-        if _is_special(path):
-            with path.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-            return
         target = Path(os.path.realpath(path))
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        os.close(handle)
+        yield Path(temporary)
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(target)
     except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def check_writable(path: Path) -> None:
     """Raise OutputError where a file at `path` could not be written, before the work whose result it is to hold."""
-    if _is_special(path):
+    if is_special(path):
         return
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -65,7 +79,7 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"cannot write into {path}: no permission")
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Return whether something other than a file or a folder stands at the end of `path`: a pipe, a device."""
     try:
         mode = path.stat().st_mode
