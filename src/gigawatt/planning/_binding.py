@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.planning._couple import Evaluation, evaluate
-from gigawatt.planning._inputs import Inputs
+from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._result import Binding, Constraint, Lever
 from gigawatt.planning._width import Width
 from gigawatt.quantity import format_quantity
@@ -15,6 +15,8 @@ from gigawatt.reliability import POLICY_WORDS
 
 # A larger fleet that saves less than this share of the run is not what binds.
 USELESS = 0.01
+# Power caps that are tried, as shares of what an accelerator draws in training.
+CAP_SHARES = (0.85, 0.7, 0.55)
 # A smaller share of powered accelerators that are not in the job is not worth a sentence.
 IDLE_WORTH_TELLING = 0.01
 # A step that is shorter by less is hardly shorter.
@@ -216,7 +218,10 @@ def levers_of(inputs: Inputs, base: Evaluation) -> tuple[Lever, ...]:
                 capital_change_usd=after.finance.capex.value - base.finance.capex.value,
             )
         )
-    return tuple(lever for lever in found if lever.name != FEWER or _saves(lever))
+    best = {
+        lever.name: lever for lever in sorted(found, key=lambda lever: lever.time_saved_s)
+    }  # the best of several caps
+    return tuple(lever for lever in found if lever is best[lever.name] and (lever.name != FEWER or _saves(lever)))
 
 
 def _saves(lever: Lever) -> bool:
@@ -310,6 +315,8 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
         )
     )
     found += _recoveries(inputs, base)
+    if limits.smallest == "grid power":
+        found += _caps(inputs, base)
     out = scenario.network.scale_out or (
         inputs.reference.scale_out_bytes_per_s.best if inputs.reference.scale_out_bytes_per_s else None
     )
@@ -323,6 +330,25 @@ def _candidates(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs
             )
         )
     found += [lever for lever in (_all_in(inputs, base), _fewer(inputs, base)) if lever is not None]
+    return found
+
+
+def _caps(inputs: Inputs, base: Evaluation) -> list[tuple[str, str, Inputs]]:
+    """Return caps on the accelerators: the grid feeds more of them, each a little slower."""
+    now = inputs.scenario.power.power_cap or math.inf
+    draw = base.value("power.accelerator_limit") * inputs.value("power.compute_fraction")
+    found = []
+    for share in CAP_SHARES:
+        cap = 10.0 * round(share * draw / 10.0)
+        if not 0 < cap < now:
+            continue
+        section = inputs.scenario.power.model_copy(update={"power_cap": cap})
+        try:
+            capped = resolve(replace(inputs.scenario, power=section))
+        except InputError:
+            continue
+        text = f"Accelerators capped at {format_quantity(cap, 'W')} (power.power_cap), so that the grid feeds more of them."
+        found.append(("power cap", text, capped))
     return found
 
 

@@ -199,7 +199,8 @@ def print_power(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _print(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
+    console.print(Text(title, style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in rows:
@@ -213,7 +214,8 @@ def _print_clauses(result: Mapping[str, Any], console: Console) -> None:
     open_ = sum(clause["verdict"] == "not judged" for clause in result["clauses"])
     verdict = f"{missed} missed" if missed else "all met" if not open_ else "none missed"
     title = f"{result['requirements']}: {verdict}" + (f", {open_} not judged" if open_ else "")
-    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
+    console.print(Text(title, style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for heading, justify in (("clause", "left"), ("verdict", "left"), ("value", "right"), ("limit", "right")):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("", overflow="fold", style="dim")

@@ -196,7 +196,9 @@ def _ramp_chart(report: Mapping[str, Any]) -> Chart:
 
 
 def _clauses(result: Mapping[str, Any]) -> list[Any]:
-    rows = [[Cell(text=row[0]), Cell(text="", tag=row[1], tone=TONES[row[1]]), *row[2:]] for row in clause_rows(result)]
+    rows: list[list[str | Cell]] = []
+    for clause, verdict, *rest in clause_rows(result):
+        rows.append([Cell(text=clause), Cell(text="", tag=verdict, tone=TONES[verdict]), *rest])
     sources = sorted({f"{c['clause']}: {c['source']}" for c in result["clauses"] if c["source"]})
     table = Table(
         columns=["clause", "verdict", "value", "limit", "when and why"],
