@@ -21,8 +21,10 @@ from gigawatt.power._requirements import (
 from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_battery
 from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
+from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
 
 __all__ = [
     "ASSUMPTIONS",
@@ -33,10 +35,14 @@ __all__ = [
     "ComplianceResult",
     "Controller",
     "Curtailment",
+    "Cycles",
+    "Economics",
     "FlatLoad",
     "JobLoad",
+    "Life",
     "Limit",
     "Load",
+    "LoadEvent",
     "PowerFactor",
     "PowerResult",
     "RampCurve",
@@ -47,17 +53,22 @@ __all__ = [
     "Resampled",
     "RideThrough",
     "SiteAbilities",
+    "Sizing",
     "Smoothed",
     "Spectrum",
     "StepProfile",
     "Store",
+    "Technology",
     "accelerators_fed",
     "assess",
     "check",
     "joined",
+    "lithium_life",
     "merged",
+    "mitigation_facts",
     "packaged_requirements",
     "phase_power",
+    "rainflow",
     "ramp_duration_curve",
     "ramp_energy",
     "rate_of_change_of_frequency",
@@ -65,6 +76,7 @@ __all__ = [
     "resample",
     "sensor",
     "server_overhead_w",
+    "size_battery",
     "smooth",
     "smoothing_energy",
     "spectrum",
