@@ -24,6 +24,7 @@ from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, r
 Array = NDArray[np.float64]
 YEAR = 31_557_600.0
 FILTERS_S = (0.0, 2.0, 5.0, 15.0, 60.0, 240.0)
+ROUNDING = 1e-6  # of the charge, so that rounding does not empty a store that is just large enough
 TECHNOLOGIES = ("bess", "ups", "capacitor")
 
 
@@ -111,7 +112,8 @@ class Sizing:
     """A store that is just large enough, or none (`power_w` 0).
 
     `power_w` and `charge_j` are needed, `rating_j` is bought; `power_event` and `charge_event` are those that bind.
-    `verdicts` say how each event complies behind the store; `complies` is False where no controller tried suffices.
+    `verdicts` say how each event complies behind the store and `bare` how without; `complies` is False where no
+    controller that was tried suffices. `waiting_j` is the charge that the store holds before each event.
     """
 
     technology: Technology
@@ -127,6 +129,8 @@ class Sizing:
     life: Life | None
     usd_per_year: float
     verdicts: dict[str, ComplianceResult] = field(default_factory=dict)
+    bare: dict[str, ComplianceResult] = field(default_factory=dict)
+    waiting_j: dict[str, float] = field(default_factory=dict)
 
     def store(self) -> Store:
         """Return the store that was sized (its usable energy). Raises ValueError where none is needed."""
@@ -151,6 +155,7 @@ class Sizing:
             "full_cycles_per_year": self.life.full_cycles_per_year if self.life else 0.0,
             "life_ends_by": self.life.ends_by if self.life else "",
             "verdicts": {name: result.complies for name, result in self.verdicts.items()},
+            "bare": {name: result.complies for name, result in self.bare.items()},
         }
 
 
@@ -187,8 +192,9 @@ def size_battery(
         found = _size(events, asked, technology, contract, money, filter_s, positioned)
         if best is None or (not found.complies, found.usd_per_year) < (not best.complies, best.usd_per_year):
             best = found
-    assert best is not None
-    return best
+    if best is None:
+        raise ValueError("a controller needs at least one filter to try (0 for none)")
+    return replace(best, bare=bare)
 
 
 def _none(technology: Technology, verdicts: dict[str, ComplianceResult]) -> Sizing:
@@ -206,6 +212,7 @@ def _none(technology: Technology, verdicts: dict[str, ComplianceResult]) -> Sizi
         life=None,
         usd_per_year=0.0,
         verdicts=verdicts,
+        bare=verdicts,
     )
 
 
@@ -231,10 +238,14 @@ def _size(
     power_event = max(runs, key=lambda name: _power(runs[name]))
     charge_event = max(runs, key=lambda name: runs[name].charge_range_j)
     power = _power(runs[power_event])
+    waiting = {name: _below(run) for name, run in runs.items()}
     if positioned:
         charge = runs[charge_event].charge_range_j
     else:
-        charge = max(_below(run) for run in runs.values()) + max(_above(run) for run in runs.values())
+        waiting = dict.fromkeys(runs, max(waiting.values()))
+        charge = waiting[charge_event] + max(_above(run) for run in runs.values())
+    charge *= 1.0 + 2.0 * ROUNDING
+    waiting = {name: below + ROUNDING * charge for name, below in waiting.items()}
     rating = technology.rating(power, charge)
     capital = technology.capital(power, rating)
     losses = math.fsum(max(runs[e.name].losses_j, 0.0) * e.per_year for e in events)
@@ -254,6 +265,7 @@ def _size(
         life=life,
         usd_per_year=yearly,
         verdicts=verdicts,
+        waiting_j=waiting,
     )
 
 
