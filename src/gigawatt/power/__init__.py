@@ -24,7 +24,7 @@ from gigawatt.power._requirements import (
 )
 from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
-from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._spectrum import Spectrum, sensor, spectrum, worst_band
 from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_battery
 from gigawatt.power._waveform import Block, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
@@ -100,4 +100,5 @@ __all__ = [
     "swing_fundamental",
     "voltage_step",
     "waveform",
+    "worst_band",
 ]

@@ -55,6 +55,8 @@ class JobLoad:
     name: str = "job"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shifts_s", np.atleast_1d(np.asarray(self.shifts_s, np.float64)))
+        object.__setattr__(self, "shares", np.atleast_1d(np.asarray(self.shares, np.float64)))
         if not self.profiles or len(self.profiles) != len(self.accelerators):
             raise ValueError(f"{self.name}: {len(self.profiles)} profiles need as many counts of accelerators")
         if len(self.shifts_s) != len(self.shares) or not math.isclose(float(self.shares.sum()), 1.0, rel_tol=1e-9):

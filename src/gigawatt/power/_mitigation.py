@@ -30,9 +30,10 @@ RATES: Mapping[str, float] = MappingProxyType({"start": 12.0, "stop": 12.0, "cra
 class SiteLoad:
     """A job and what stands beside it, for which measures are sought.
 
-    `limit_w` is the power limit of an accelerator and `host_w` its share of host and network, which no measure changes;
-    `peak_w` of the profile is the sum in the highest phase. `base_w` is the rest of the site. `checkpoint_s` and
-    `outage_s` are how long a save and a crash last; `per_year` counts starts, stops, crashes and saves.
+    `limit_w` is the power limit of an accelerator and `host_w` its share of host and network, which no measure changes
+    and which the profiles of the job hold too. `base_w` is the rest of the site. `checkpoint_s` and `outage_s` are how
+    long a save and a crash last, at the job's levels of "checkpoint stall" and "detection"; `per_year` counts starts,
+    stops, crashes and saves; `running_share` is the part of the year in which steps run.
     """
 
     job: JobLoad
