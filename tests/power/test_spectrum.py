@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from gigawatt.power import JobLoad, StepProfile, joined, sensor, spectrum, swing_fundamental, waveform
+from gigawatt.power import JobLoad, StepProfile, joined, sensor, spectrum, swing_fundamental, waveform, worst_band
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,7 +24,9 @@ def test_as_scipy():
     power = np.random.default_rng(1).normal(size=5000)
     ours = spectrum(power, 0.5, 500.0)
     window = signal.get_window("flattop", 1000)
-    frequency, square = signal.welch(power, 2.0, window=window, nperseg=1000, noverlap=500, scaling="spectrum")
+    frequency, square = signal.welch(
+        power, 2.0, window=window, nperseg=1000, noverlap=500, detrend="linear", scaling="spectrum"
+    )
     assert ours.frequency_hz == pytest.approx(frequency)
     assert ours.amplitude_w[2:-1] == pytest.approx(np.sqrt(2 * square[2:-1]), rel=1e-6)
 
@@ -46,6 +48,17 @@ def test_random_phases_take_the_line_away():
     spread = JobLoad(profiles=(step,), accelerators=(1e5,), shifts_s=shifts, shares=np.full(20, 0.05))
     wave = joined(waveform([spread], 400.0, 0.02))
     assert spectrum(wave.power_w, 0.02, 100.0).largest(0.4, 0.6)[1] < 1e-3
+
+
+def test_a_burst_is_not_averaged_away():
+    t = np.arange(40_000) * 0.05
+    power = 1e8 + np.where((t > 1200) & (t < 1260), 1e7 * np.sin(2 * np.pi * 0.5 * t), 0.0)
+    found, start = worst_band(power, 0.05, 0.1, 1.0, 40.0)
+    assert found.band_amplitude(0.1, 1.0) == pytest.approx(1e7, rel=0.01)
+    assert 1200 <= start <= 1220
+    assert spectrum(power, 0.05, 40.0).band_amplitude(0.1, 1.0) < 0.3e7
+    late = np.where(t > 1985, power + 1e7 * np.sin(2 * np.pi * 0.5 * t), power)
+    assert worst_band(late[t > 1300], 0.05, 0.1, 1.0, 40.0)[0].band_amplitude(0.1, 1.0) > 0.15e7
 
 
 def test_a_counter_that_averages_hides_the_swing():

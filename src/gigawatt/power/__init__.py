@@ -38,6 +38,10 @@ from gigawatt.power._energy import EnergyAccount, carbon_facts, chip_carbon, emb
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
 from gigawatt.power._generation import GENERATORS, MEGAPACKS, battery_units, generation_facts, generator_group
 from gigawatt.power._heat import load_points, warm_air_derate, warm_air_heat_rate
+from gigawatt.power._loads import FlatLoad, JobLoad
+from gigawatt.power._machine import ConversionLoss, JobList, machine_power, schedule
+from gigawatt.power._mitigation import Measure, Mitigated, SiteLoad, mitigated, staggered_energy
+from gigawatt.power._mix import Mix, best_mix, default_options, event_set
 from gigawatt.power._profile import StepProfile, merged
 from gigawatt.power._read_series import parse_series, read_series
 from gigawatt.power._renewables import (
@@ -66,7 +70,7 @@ from gigawatt.power._requirements import (
 from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._rules import OperatingRule, RuleResult, rule_dispatch, rule_year
 from gigawatt.power._series import Series, align, packaged_names, packaged_series
-from gigawatt.power._server_power import ServerPower, server_power, servers_with_power
+from gigawatt.power._server_power import ServerPower, network_facts, network_power, server_power, servers_with_power
 from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
 from gigawatt.power._site import (
     Battery,
@@ -81,9 +85,11 @@ from gigawatt.power._site import (
 )
 from gigawatt.power._sizing import Candidate, SizingResult, size
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
-from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._spectrum import Spectrum, sensor, spectrum, worst_band
+from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_battery
 from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
+from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
 from gigawatt.power._wet_bulb import wet_bulb
 
 __all__ = [
@@ -103,21 +109,30 @@ __all__ = [
     "CommitmentResult",
     "ComplianceResult",
     "Controller",
+    "ConversionLoss",
     "CoolingLoop",
     "CoolingPlant",
     "CoolingYear",
     "Curtailment",
     "CurtailmentClause",
+    "Cycles",
     "DispatchModel",
     "DispatchResult",
+    "Economics",
     "EnergyAccount",
     "FlatLoad",
     "FlexibleLoad",
     "GeneratorGroup",
     "GridConnection",
+    "JobList",
     "JobLoad",
+    "Life",
     "Limit",
     "Load",
+    "LoadEvent",
+    "Measure",
+    "Mitigated",
+    "Mix",
     "OperatingRule",
     "PowerFactor",
     "PowerResult",
@@ -133,18 +148,22 @@ __all__ = [
     "Series",
     "ServerPower",
     "SiteAbilities",
+    "SiteLoad",
     "SiteYear",
+    "Sizing",
     "SizingResult",
     "Smoothed",
     "SolarField",
     "Spectrum",
     "StepProfile",
     "Store",
+    "Technology",
     "accelerators_fed",
     "align",
     "assess",
     "battery_units",
     "best_cap",
+    "best_mix",
     "cap_for_rate",
     "capping_facts",
     "carbon_facts",
@@ -160,10 +179,12 @@ __all__ = [
     "cool_year",
     "cooling_facts",
     "cooling_plant",
+    "default_options",
     "demand_usd",
     "dispatch",
     "embodied_carbon",
     "energy_account",
+    "event_set",
     "firm_units",
     "generation_facts",
     "generator_group",
@@ -171,8 +192,14 @@ __all__ = [
     "highest_hours",
     "joined",
     "largest_unit_w",
+    "lithium_life",
     "load_points",
+    "machine_power",
     "merged",
+    "mitigated",
+    "mitigation_facts",
+    "network_facts",
+    "network_power",
     "packaged_names",
     "packaged_requirements",
     "packaged_series",
@@ -182,6 +209,7 @@ __all__ = [
     "power_at_cap",
     "pue",
     "pv_power",
+    "rainflow",
     "ramp_duration_curve",
     "ramp_energy",
     "rate_at_cap",
@@ -193,6 +221,7 @@ __all__ = [
     "resample",
     "rule_dispatch",
     "rule_year",
+    "schedule",
     "sensor",
     "sequences_in_flight",
     "server_overhead_w",
@@ -202,9 +231,11 @@ __all__ = [
     "serving_power_facts",
     "share_at_clock",
     "size",
+    "size_battery",
     "smooth",
     "smoothing_energy",
     "spectrum",
+    "staggered_energy",
     "sun_position",
     "swing_fundamental",
     "voltage_step",
@@ -215,4 +246,5 @@ __all__ = [
     "wet_bulb",
     "wind_at_height",
     "wind_power",
+    "worst_band",
 ]

@@ -21,11 +21,12 @@ from gigawatt.power._requirements import (
     Requirements,
     RideThrough,
 )
-from gigawatt.power._spectrum import LINE_BINS, spectrum
+from gigawatt.power._spectrum import LINE_BINS, worst_band
 
 Array = NDArray[np.float64]
 MET, MISSED, NOT_JUDGED = "met", "missed", "not judged"
 EXCERPT = 400  # points of the window that is kept around the worst moment
+_EXCERPT = ("excerpt_s", "excerpt_w", "excerpt_low_w", "excerpt_high_w")
 _NONE = np.empty(0)
 
 
@@ -50,7 +51,8 @@ class SiteAbilities:
 class ClauseResult:
     """One clause: `value` against `limit` in `unit`, `margin` = room left as a share of the limit (negative: missed).
 
-    `moment_s` is when the worst happens, `excerpt_s` and `excerpt_w` the record around it. NaN where it does not apply.
+    `moment_s` is when the worst happens, the excerpt the record around it (times, means and extremes). NaN where it does
+    not apply.
     """
 
     clause: str
@@ -64,6 +66,8 @@ class ClauseResult:
     source: str = ""
     excerpt_s: Array = field(default_factory=lambda: _NONE)
     excerpt_w: Array = field(default_factory=lambda: _NONE)
+    excerpt_low_w: Array = field(default_factory=lambda: _NONE)
+    excerpt_high_w: Array = field(default_factory=lambda: _NONE)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; what does not apply is None."""
@@ -71,7 +75,7 @@ class ClauseResult:
         return (
             {name: getattr(self, name) for name in ("clause", "verdict", "unit", "reason", "source")}
             | {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-            | {"excerpt_s": self.excerpt_s.tolist(), "excerpt_w": self.excerpt_w.tolist()}
+            | {name: getattr(self, name).tolist() for name in _EXCERPT}
         )
 
 
@@ -178,13 +182,15 @@ class _Record:
             return _unknown(name, limit.source, f"samples of {_text_s(self.dt)} see nothing above {nyquist:g} Hz")
         if length * limit.low_hz < LINE_BINS:
             return _unknown(name, limit.source, f"the record of {_text_s(length)} has no {LINE_BINS} periods")
-        found = spectrum(self.power, self.dt, 4 * LINE_BINS / limit.low_hz)
+        window_s = 4 * LINE_BINS / limit.low_hz
+        found, start = worst_band(self.power, self.dt, limit.low_hz, limit.high_hz, window_s)
         value = found.band_amplitude(limit.low_hz, limit.high_hz)
         hertz, line = found.largest(limit.low_hz, limit.high_hz)
         reason = f"largest line {line / 1e6:.3g} MW at {hertz:.3g} Hz"
         if nyquist < limit.high_hz:
             reason += f"; judged up to {nyquist:g} Hz, which is all that samples of {_text_s(self.dt)} show"
-        return _judged(name, value, limit.amplitude.at(self.contract_w), "W", limit.source, reason)
+        bound, width = limit.amplitude.at(self.contract_w), round(min(window_s, length) / self.dt)
+        return self._result(name, value, bound, "W", limit.source, round(start / self.dt), width, reason)
 
     def ride(self, limit: RideThrough) -> ClauseResult:
         name = f"dip to {limit.voltage:.0%} for {_text_s(limit.duration_s)}"
@@ -213,15 +219,24 @@ class _Record:
         return _judged("power factor", self.site.power_factor, limit.minimum, "", limit.source, at_least=True)
 
     def _result(
-        self, name: str, value: float, bound: float, unit: str, source: str, at: int, width: int
+        self, name: str, value: float, bound: float, unit: str, source: str, at: int, width: int, reason: str = ""
     ) -> ClauseResult:
         first, last = max(0, at - 2 * width), min(len(self.power), at + 3 * width + 1)
         stride = max(1, math.ceil((last - first) / EXCERPT))
         last = first + max(1, (last - first) // stride) * stride
-        shown = self.power[first:last].reshape(-1, stride).mean(axis=1)
-        times = self.start_s + self.dt * (first + stride * np.arange(len(shown), dtype=np.float64))
+        shown = self.power[first:last].reshape(-1, stride)
         return _judged(
-            name, value, bound, unit, source, moment_s=self.start_s + at * self.dt, excerpt_s=times, excerpt_w=shown
+            name,
+            value,
+            bound,
+            unit,
+            source,
+            reason,
+            moment_s=self.start_s + at * self.dt,
+            excerpt_s=self.start_s + self.dt * (first + stride * np.arange(len(shown), dtype=np.float64)),
+            excerpt_w=shown.mean(axis=1),
+            excerpt_low_w=shown.min(axis=1),
+            excerpt_high_w=shown.max(axis=1),
         )
 
 
