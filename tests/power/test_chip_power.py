@@ -8,6 +8,7 @@ from gigawatt.power import (
     PHASES,
     chip_power,
     chips_with_power,
+    network_power,
     sequences_in_flight,
     server_power,
     servers_with_power,
@@ -109,3 +110,10 @@ def test_sequences_in_flight_follow_littles_law():
     assert float(sequences_in_flight(40.0, 291, 15.8e-3, 0.15e-3, 256)) == 256
     with pytest.raises(ValueError, match="takes time"):
         sequences_in_flight(1.0, 291, 0.0, 0.1, 256)
+
+
+def test_a_network_by_hand():
+    network = network_power(0.1875, 8, 12)
+    assert network.value == pytest.approx((0.1875 * 750 + 8 * 9 + 12 * 16) / 0.93)
+    with pytest.raises(ValueError, match="below 0"):
+        network_power(-1)

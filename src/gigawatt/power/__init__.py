@@ -39,7 +39,7 @@ from gigawatt.power._renewables import (
     wind_power,
 )
 from gigawatt.power._series import Series, align, packaged_names, packaged_series
-from gigawatt.power._server_power import ServerPower, server_power, servers_with_power
+from gigawatt.power._server_power import ServerPower, network_facts, network_power, server_power, servers_with_power
 from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
 from gigawatt.power._wet_bulb import wet_bulb
 
@@ -76,6 +76,8 @@ __all__ = [
     "embodied_carbon",
     "energy_account",
     "heat_capacity",
+    "network_facts",
+    "network_power",
     "packaged_names",
     "packaged_series",
     "parse_series",
