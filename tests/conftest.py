@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,14 @@ def examples() -> Path:
 @pytest.fixture(scope="session")
 def docs() -> Path:
     return ROOT / "docs"
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the page of the study and its JSON twin, from few simulated runs."""
+    out = tmp_path_factory.mktemp("study")
+    study = ROOT / "examples" / "studies" / "colossus-100k-to-1m" / "study.py"
+    command = [sys.executable, str(study), "--out", str(out), "--replicates", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out

@@ -57,7 +57,7 @@ def test_policies_in_one_table():
     text = run(*SMALL, "--compare").output
     for policy in ("restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands"):
         assert policy in text
-    assert "leaves most useful time" in text
+    assert "Most useful time is left by" in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 

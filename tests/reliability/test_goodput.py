@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -304,6 +305,22 @@ def test_islands_and_replicas_beat_whole_job_restart_at_a_million():
     assert min(mean["hot_spare"], mean["drop_replica"], mean["islands"]) > 0.5
 
 
+@pytest.mark.parametrize("policy", RECOVERY_POLICIES)
+def test_a_million_accelerators_for_a_month(policy):
+    """Every policy gets to the end, without a warning, all its time accounted for, the same with one worker and two."""
+    fields = {"islands": 50} if policy == "islands" else {}
+    stragglers = replace(default_operations(), straggler_rate_per_s=1e-4 / DAY)
+    job = fleet(1_000_000, policy, days=30, operations=stragglers, **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, two = (simulate(job, 2, seed=1, workers=workers, timeline_intervals=50) for workers in (1, 2))
+    assert one.seconds.sum(axis=1) == pytest.approx(30 * DAY)
+    assert (one.seconds >= -1e-6).all()
+    for name in ("wall_s", "seconds", "interruptions", "short_of_spares", "old_corruptions", "most_out", "events"):
+        assert (getattr(one, name) == getattr(two, name)).all(), name
+    assert (one.timeline.end_s == two.timeline.end_s).all()
+
+
 def test_infant_mortality_and_its_reference_age():
     shape = {"weibull_shape": 0.7, "reference_age_s": 180 * DAY, "burn_in_s": DAY}
     process = hardware(1e-7, unit="node", **shape)
@@ -411,6 +428,29 @@ def test_the_timeline_covers_the_run():
         assert (timeline.end_s - timeline.start_s)[own].sum() == pytest.approx(20 * DAY)
         assert timeline.start_s[own][1:] == pytest.approx(timeline.end_s[own][:-1])
     assert len(simulate(stormy("restart"), 1, timeline_intervals=10).timeline.lane) == 10
+
+
+WORK = {"duration_s": None, "useful_s": DAY}
+UNTIL_DONE = {
+    "one stream": exponential(1800, 180, 10, 0, **WORK),
+    **{policy: stormy(policy, 30, **(WORK | {"useful_s": 2 * HOUR})) for policy in RECOVERY_POLICIES},
+}
+
+
+@pytest.mark.parametrize("name", UNTIL_DONE)
+def test_the_timeline_ends_when_the_work_is_done(name):
+    """Whether the work is done is tried out first, of which nothing may stay in the log."""
+    result = simulate(UNTIL_DONE[name], 1, seed=9, timeline_intervals=100_000)
+    timeline, wall = result.timeline, float(result.wall_s[0])
+    for lane in range(len(timeline.lanes)):
+        own = timeline.lane == lane
+        start, end = timeline.start_s[own], timeline.end_s[own]
+        assert (start[1:] == end[:-1]).all()
+        assert (start[0], end[-1]) == (0.0, wall)
+    assert (timeline.end_s - timeline.start_s).sum() == pytest.approx(wall * len(timeline.lanes))
+    short = simulate(UNTIL_DONE[name], 1, seed=9, timeline_intervals=3)
+    assert short.wall_s[0] == wall
+    assert (short.timeline.end_s <= wall).all()
 
 
 BAD = [

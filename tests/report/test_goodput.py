@@ -52,17 +52,17 @@ def test_the_page_draws_its_curves_and_marks_the_best():
     drawn = charts(html)
     assert set(drawn) == {"wall_time", "interval", "spares", "policies"}
     interval = drawn["interval"]
-    points = interval["lines"][0]["points"]
+    points = interval["rows"][0]["points"]
     top = max(points, key=lambda point: point[1])
     assert abs(interval["marks"][0]["x"] / top[0] - 1) < 0.3
-    assert interval["y_min"] <= top[1] <= interval["y_max"]
+    assert interval["y_range"][0] <= top[1] <= interval["y_range"][1]
     assert "<b>small</b>" not in html
 
 
 def test_a_job_that_makes_no_progress_is_drawn_too():
     broken = report(count=512, failure_rate="0.9 /day", restart_time="2 h")
     assert broken["goodput"] < 0.01
-    assert charts(goodput_page(broken))["interval"]["y_max"] > 0
+    assert charts(goodput_page(broken))["interval"]["y_range"][1] > 0
 
 
 def test_a_job_in_which_nothing_fails():

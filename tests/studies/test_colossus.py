@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,17 +13,8 @@ LIMITS = {"batch", "latency", "network", "stragglers", "failures", "start-up"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("study")
-    command = [sys.executable, str(STUDY / "study.py"), "--out", str(out), "--replicates", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-@pytest.fixture(scope="module")
-def found(folder):
-    return json.loads((folder / f"{STUDY.name}.json").read_text(encoding="utf-8"))
+def found(study_folder):
+    return json.loads((study_folder / f"{STUDY.name}.json").read_text(encoding="utf-8"))
 
 
 def numbers_in(value):
@@ -90,8 +79,8 @@ def test_levers_and_sites(found):
         assert all(a <= b + 1e-12 for a, b in pairwise(row["useful_share"]))
 
 
-def test_the_page_needs_no_network_and_has_a_table_under_each_chart(folder, found):
-    html = (folder / f"{STUDY.name}.html").read_text(encoding="utf-8")
+def test_the_page_needs_no_network_and_has_a_table_under_each_chart(study_folder, found):
+    html = (study_folder / f"{STUDY.name}.html").read_text(encoding="utf-8")
     page, _, _ = html.partition('<script type="application/json"')
     assert "http://" not in page
     assert "https://" not in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,7 +11,7 @@ from findings import ENOUGH, INNER_STEPS, ISLANDS, POLICY_WORDS, RADIX
 
 from gigawatt import __version__
 from gigawatt.quantity import format_quantity
-from gigawatt.report import Line, StudySection, StudyTable, bars_chart, lines_chart, shares_chart, study_page
+from gigawatt.report import Line, Notes, Section, Table, bars_chart, lines_chart, page, shares_chart
 
 LIMIT_WORDS = {
     "batch": "batch",
@@ -25,6 +26,19 @@ CRITICAL = "critical batch"  # rows that move an input, no lever
 TICKS = (1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6)
 DRAWN = 2.9e6  # largest fleet of the charts; the tables go on
 LEVERS = ("policy", "spares", "islands", "network planes", "batch", "silent corruption")
+INPUT_WORDS = {
+    "critical batch, tokens": "critical batch, in tokens",
+    "data_movement.sync_s": "one exchange inside a layer",
+    "data_movement.syncs_per_layer": "exchanges per layer",
+    "penalty.per_site": "extra tokens per site beyond the first",
+    "penalty.size_exponent": "extra tokens: power by which they fall with parameters",
+    "penalty.inner_steps_exponent": "extra tokens: power by which they grow with inner steps",
+    "penalty.reference_parameters": "extra tokens: parameters that they were measured at",
+    "penalty.reference_inner_steps": "extra tokens: inner steps that they were measured at",
+    "link.efficiency": "share of a link between sites that exchanges use",
+    "training.model_error": "measured over predicted step time",
+    "reliability.state_bytes_per_parameter": "state that a checkpoint saves per parameter",
+}
 STEP_PARTS = {
     "matrix products": "computing",
     "attention": "computing",
@@ -44,12 +58,13 @@ def html_of(found: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     """Return the page and its conclusions."""
     sentences = conclusions(found)
     model = found["model"]
-    html = study_page(
+    html = page(
+        kind="study",
         title="Colossus: from 100,000 to a million accelerators",
         lead=found["question"],
         facts=f"{model['name']}, {big(model['parameters'])} parameters, {big(model['tokens'])} tokens · {found['accelerator']} · {found['replicates']} simulated runs of 90 days for each size and policy, seed {found['seed']}",
-        conclusions=sentences,
         sections=[
+            Section(title="The answer", blocks=[Notes(items=sentences)]),
             goodput_section(found),
             step_section(found),
             fleet_section(found),
@@ -57,7 +72,7 @@ def html_of(found: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
             site_section(found),
             caveat_section(found),
         ],
-        version=__version__,
+        foot=[f"gigawatt {__version__}"],
     )
     return html, sentences
 
@@ -225,7 +240,7 @@ def format_rate(bits_per_s: float | None) -> str:
 # the sections ---------------------------------------------------------------------------------------------------------
 
 
-def goodput_section(found: Mapping[str, Any]) -> StudySection:
+def goodput_section(found: Mapping[str, Any]) -> Section:
     """Return goodput by policy and size."""
     sizes, lines, table = found["sizes"], [], []
     for policy, words in POLICY_WORDS.items():
@@ -254,12 +269,10 @@ def goodput_section(found: Mapping[str, Any]) -> StudySection:
     top = sizes[-1]
     shares = {POLICY_WORDS[p]: goodput_of(found, p, top)["wall_time_shares"] for p in POLICY_WORDS}
     parts = list(next(iter(shares.values())))
-    return StudySection(
+    return Section(
         title="1. Goodput: six ways to recover",
-        texts=[
-            "Goodput is the share of the wall time that advances training. Two methods answer with the same numbers: a closed form, and an event simulation of every node."
-        ],
-        charts=[
+        blocks=[
+            "Goodput is the share of the wall time that advances training. Two methods answer with the same numbers: a closed form, and an event simulation of every node.",
             lines_chart(
                 "goodput",
                 "Goodput against fleet size",
@@ -293,7 +306,7 @@ def goodput_section(found: Mapping[str, Any]) -> StudySection:
     )
 
 
-def step_section(found: Mapping[str, Any]) -> StudySection:
+def step_section(found: Mapping[str, Any]) -> Section:
     """Return the step at every size."""
     bars, table = {}, []
     for row in found["steps"]:
@@ -322,12 +335,10 @@ def step_section(found: Mapping[str, Any]) -> StudySection:
             ]
         )
     critical = found["critical_batch_tokens"]
-    return StudySection(
+    return Section(
         title="2. The step: what a larger fleet does to it",
-        texts=[
-            f"Every bar is the best of a full search of parallel strategies. A batch wastes tokens as B/(B + B_crit), where the critical batch is {critical['best'] / 1e6:,.0f}M tokens, of {critical['low'] / 1e6:,.0f}M to {critical['high'] / 1e6:,.0f}M: the fixed batch starves a large fleet, the growing one wastes tokens."
-        ],
-        charts=[
+        blocks=[
+            f"Every bar is the best of a full search of parallel strategies. A batch wastes tokens as B/(B + B_crit), where the critical batch is {critical['best'] / 1e6:,.0f}M tokens, of {critical['low'] / 1e6:,.0f}M to {critical['high'] / 1e6:,.0f}M: the fixed batch starves a large fleet, the growing one wastes tokens.",
             shares_chart(
                 "steps",
                 "Time of all accelerators in one step, without failures",
@@ -348,7 +359,7 @@ def step_section(found: Mapping[str, Any]) -> StudySection:
                     "strategy",
                 ],
                 table=table,
-            )
+            ),
         ],
     )
 
@@ -358,7 +369,7 @@ def short(count: float) -> str:
     return f"{count / 1e6:g}M" if count >= 1e6 else f"{count / 1e3:g}k"
 
 
-def fleet_section(found: Mapping[str, Any]) -> StudySection:
+def fleet_section(found: Mapping[str, Any]) -> Section:
     """Return useful tokens against fleet size and the limit that binds."""
     fleet = found["fleet"]
     sizes = fleet["accelerators"]
@@ -384,12 +395,10 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
         }
         for n in found["sizes"]
     }
-    return StudySection(
+    return Section(
         title="3. Useful tokens, the limit that binds, and the largest useful fleet",
-        texts=[
-            "Useful tokens per second count neither tokens that the batch wastes nor time that failures take. The batch is the best one at each size, or the smallest that fills the pipeline where that is more."
-        ],
-        charts=[
+        blocks=[
+            "Useful tokens per second count neither tokens that the batch wastes nor time that failures take. The batch is the best one at each size, or the smallest that fills the pipeline where that is more.",
             lines_chart(
                 "fleet",
                 "Useful tokens per second against fleet size",
@@ -450,9 +459,7 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                 columns=["accelerators", "useful", *(LIMIT_WORDS[name] for name in names)],
                 table=[[n, *(f"{value:.1f} %" for value in row.values())] for n, row in losses.items()],
             ),
-        ],
-        tables=[
-            StudyTable(
+            Table(
                 title="Largest useful fleet",
                 columns=["policy", "best", "critical batch low", "critical batch high", "limit at that size"],
                 rows=[
@@ -468,12 +475,12 @@ def fleet_section(found: Mapping[str, Any]) -> StudySection:
                     for name, row in fleet["largest_useful"].items()
                 ],
                 caption="Beyond it 1 % more accelerators bring less than 0.1 % more useful tokens. Sizes are points of the curve, 12 % apart.",
-            )
+            ),
         ],
     )
 
 
-def lever_section(found: Mapping[str, Any]) -> StudySection:
+def lever_section(found: Mapping[str, Any]) -> Section:
     """Return what each lever is worth."""
     rows, sizes = found["levers"], found["sizes"]
     charts = []
@@ -505,14 +512,14 @@ def lever_section(found: Mapping[str, Any]) -> StudySection:
             )
         )
     networks = found["networks"]
-    return StudySection(
+    largest = {row["planes"]: row["hosts"] for row in networks}
+    holds = ", ".join(f"{hosts:,.0f} with {planes}" for planes, hosts in largest.items())
+    return Section(
         title="4. What moves the limit",
-        texts=[
-            f"Each lever is moved alone from {base['setting']}; the gain is in useful tokens per second. Islands recover by hot spares each and exchange every {INNER_STEPS} steps; the ends of the critical batch are no lever but the doubt about an input."
-        ],
-        charts=charts,
-        tables=[
-            StudyTable(
+        blocks=[
+            f"Each lever is moved alone from {base['setting']}; the gain is in useful tokens per second. Islands recover by hot spares each and exchange every {INNER_STEPS} steps; the ends of the critical batch are no lever but the doubt about an input.",
+            *charts,
+            Table(
                 title="All levers in one table",
                 folded=True,
                 columns=["lever", "setting", *(f"at {short(n)}" for n in sizes), "largest useful fleet"],
@@ -526,26 +533,26 @@ def lever_section(found: Mapping[str, Any]) -> StudySection:
                     for row in rows
                 ],
             ),
-            StudyTable(
+            Table(
                 title="Networks",
                 columns=["planes of radix 64", "accelerators", "tiers", "switches", "transceivers"],
                 rows=[
                     [
                         str(row["planes"]),
                         f"{row['accelerators']:,}",
-                        f"{row['tiers']:.0f}" if row["fits"] else f"too large for three tiers: {row['hosts']:,.0f}",
+                        f"{row['tiers']:.0f}" if row["fits"] else "too large",
                         f"{row['switches']:,.0f}" if row["fits"] else "–",
                         f"{row['optics']:,.0f}" if row["fits"] else "–",
                     ]
                     for row in networks
                 ],
-                caption="A plane takes a part of each port and of its rate. Failures of cables and optics are taken in proportion to the transceivers.",
+                caption=f"Three tiers hold {holds}. A plane takes a part of each port and of its rate. Failures of cables and optics are taken in proportion to the transceivers.",
             ),
         ],
     )
 
 
-def site_section(found: Mapping[str, Any]) -> StudySection:
+def site_section(found: Mapping[str, Any]) -> Section:
     """Return the runs over sites."""
     charts = []
     for number, (layout, group) in enumerate(groupby(found["sites"], key=lambda row: row["layout"]), 1):
@@ -587,36 +594,34 @@ def site_section(found: Mapping[str, Any]) -> StudySection:
                 ],
             )
         )
-    return StudySection(
+    return Section(
         title="5. Many sites",
-        texts=[
-            "Synchronous sites exchange all gradients in every step and stop together; so do DiLoCo and its streaming form at a failure. Decoupled DiLoCo lets a failed site fall behind alone."
+        blocks=[
+            "Synchronous sites exchange all gradients in every step and stop together; so do DiLoCo and its streaming form at a failure. Decoupled DiLoCo lets a failed site fall behind alone.",
+            *charts,
         ],
-        charts=charts,
     )
 
 
-def caveat_section(found: Mapping[str, Any]) -> StudySection:
+def caveat_section(found: Mapping[str, Any]) -> Section:
     """Return what is assumed."""
     rows = found["assumptions"]
     apart = max(
         abs(row["simulated"] / row["closed_form"] - 1.0) for row in found["goodput"] if row["closed_form"] >= 0.1
     )
     estimates = sum(row["grade"] == "estimate" for row in rows)
-    return StudySection(
+    return Section(
         title="6. Caveats",
-        texts=[
+        blocks=[
             f"{estimates} of the {len(rows)} inputs below are estimates. The model is a question, not a claim about any announced one; no failure rates of GB200 are published.",
             "Failures are those of a fleet that is 180 days old in the middle of the run; spares do not fail while they wait; racks of 72 share a cooling loop but a failed tray stops one node of 4 alone. Islands are charged for extra tokens, not for a batch of their own; their exchange is taken as hidden. Small losses of quality from large batches are the law of the critical batch and nothing else.",
             f"The curve of section 3 takes goodput from the closed form. Where it leaves a tenth of the time or more, the simulation differs from it by up to {pct(apart)} of its value; the notes below say where and why.",
-        ],
-        tables=[
-            StudyTable(
+            Table(
                 title="Inputs, estimates first",
                 columns=["input", "best", "range", "unit", "grade", "source"],
                 rows=[
                     [
-                        row["name"].replace("_", " "),
+                        input_words(row["name"]),
                         number(row["best"], row["unit"]),
                         f"{number(row['low'], row['unit'])} – {number(row['high'], row['unit'])}",
                         unit_words(row["unit"]),
@@ -626,7 +631,7 @@ def caveat_section(found: Mapping[str, Any]) -> StudySection:
                     for row in rows
                 ],
             ),
-            StudyTable(
+            Table(
                 title="Where closed form and simulation differ, and what the runs warn of",
                 columns=["policy", "accelerators", "note"],
                 rows=[
@@ -638,6 +643,12 @@ def caveat_section(found: Mapping[str, Any]) -> StudySection:
             ),
         ],
     )
+
+
+def input_words(name: str) -> str:
+    """Return the name of an input as people say it."""
+    words = INPUT_WORDS.get(name, name.replace("_", " "))
+    return re.sub(r"\b(hbm|nic)\b", lambda found: found[0].upper(), words)
 
 
 def number(value: float, unit: str) -> str:

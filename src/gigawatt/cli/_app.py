@@ -85,9 +85,9 @@ def plan(
         result = plan_scenario(question)
     data = result.to_dict()
     if target is not None:
-        from gigawatt.report import write_html
+        from gigawatt.report import plan_page, write_atomically
 
-        write_html(data, target)
+        write_atomically(target, plan_page(data))
     if as_json:
         print_json(data)
     else:

@@ -61,7 +61,7 @@ def goodput(
     Failures, recovery and checkpoints, in closed form and as an event simulation of the whole fleet.
     """
     from gigawatt.planning import LONGEST_DAYS, goodput_scenario
-    from gigawatt.report import check_writable, print_goodput, write_goodput_html
+    from gigawatt.report import check_writable, goodput_page, print_goodput, write_atomically
     from gigawatt.scenario import Setting
 
     if days is not None and not (math.isfinite(days) and 0 < days <= LONGEST_DAYS):
@@ -113,7 +113,7 @@ def goodput(
         )
     data: dict[str, Any] = report.to_dict()
     if out is not None:
-        write_goodput_html(data, out)
+        write_atomically(out, goodput_page(data))
     if as_json:
         print_json(data)
         return

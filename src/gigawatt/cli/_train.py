@@ -83,7 +83,7 @@ def plan(
     Exit code 1 where the scenario has a deadline and the run misses it.
     """
     from gigawatt.planning import train_scenario
-    from gigawatt.report import check_writable, print_train, write_trace, write_train_html
+    from gigawatt.report import check_writable, print_train, train_page, write_atomically, write_trace
 
     for target in (trace, out):
         if target is not None:
@@ -100,7 +100,7 @@ def plan(
         if trace is not None:
             write_trace(timeline, trace, model=data["model"]["name"], accelerator=data["accelerator"])
         if out is not None:
-            write_train_html(data, timeline, out)
+            write_atomically(out, train_page(data, timeline))
     if as_json:
         print_json(data)
     else:

@@ -83,6 +83,11 @@ class Chip:
         """Return the efficiency of a kernel family in a number format."""
         return self.kernels.get((family, dtype)) or self.kernels[family, "*"]
 
+    def at_clock(self, share: float) -> Chip:
+        """Return the same chip with its clock at a share of the full one: what it computes takes longer, memory does not."""
+        kernels = {key: replace(k, compute=k.compute * share) for key, k in self.kernels.items()}
+        return replace(self, kernels=kernels)
+
     def slower_by(self, factor: float) -> Chip:
         """Return the same chip with every kernel `factor` times as slow (for what-if and error propagation)."""
         kernels = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,14 @@ _LABELS = {
 }
 
 
+# What a chip draws, by the path of the plan and the phase of the chip.
+_PHASES = {
+    "power.idle_fraction": "idle",
+    "power.compute_fraction": "training",
+    "power.communication_fraction": "communication",
+    "power.checkpoint_fraction": "checkpoint",
+}
+_POWER_FACTS = tuple(path for path in power.ASSUMPTIONS if path not in _PHASES)
 # What failures rest on besides the reliability engine's own numbers.
 _FAILURE_FACTS = ("reliability.state_bytes_per_parameter", "reliability.tray_accelerators")
 WEIGHT_BYTES = 2.0  # of a parameter in bf16, beside what the optimizer keeps
@@ -69,9 +78,10 @@ def assumption_table(
     notes: list[str],
 ) -> dict[str, Sourced]:
     table: dict[str, Sourced] = {}
-    for key in (*power.ASSUMPTIONS, *finance.ASSUMPTIONS, *_FAILURE_FACTS, "training.model_error"):
+    for key in (*_POWER_FACTS, *finance.ASSUMPTIONS, *_FAILURE_FACTS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
+    table |= _chip_power(scenario, reference)
     table |= reliability.default_assumptions(generation_of_fleet(groups), scenario.reliability.policy or DEFAULT_POLICY)
     if scenario.training.optimizer is not None:
         table["reliability.state_bytes_per_parameter"] = _state(scenario, table)
@@ -82,6 +92,18 @@ def assumption_table(
     _site_assumptions(scenario, catalog, table)
     _training_assumptions(scenario, catalog, entry, model, table, notes)
     _given_assumptions(scenario, table)
+    return table
+
+
+def _chip_power(scenario: Scenario, reference: Accelerator) -> dict[str, Sourced]:
+    """Return the shares of its limit that the accelerator draws by phase, none above the scenario's cap."""
+    chip, cap = power.chip_power(reference.name, 1.0), scenario.power.power_cap
+    most = math.inf if cap is None or reference.tdp_w is None else cap / reference.tdp_w.best
+    table = {}
+    for path, phase in _PHASES.items():
+        share = chip.shares[phase]
+        low, best, high = (min(value, most) for value in (share.low, share.best, share.high))
+        table[path] = replace(share, low=low, best=best, high=high)
     return table
 
 

@@ -69,6 +69,11 @@ class Evaluation:
     finance: finance.FinanceResult
     outputs: Mapping[str, Output]
 
+    @property
+    def replica(self) -> int:
+        """Accelerators of one replica of the job."""
+        return int(self.training.columns.replica[0])
+
     def value(self, path: str) -> float:
         """Return one output."""
         return self.outputs[path].value

@@ -26,6 +26,8 @@ from gigawatt.planning._groups import (
     hardware_problems,
     slowest,
 )
+from gigawatt.power import chip_power, clock_at_cap
+from gigawatt.quantity import format_quantity
 from gigawatt.reliability import default_assumptions
 from gigawatt.scenario import Scenario
 from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
@@ -98,8 +100,36 @@ class Inputs:
 
     @property
     def chip(self) -> Chip:
-        """The roofline of the reference accelerator."""
-        return slowest_chip([chip_of(group.accelerator) for group in self.groups])
+        """The roofline of the reference accelerator, at the clock that its power cap leaves."""
+        chip = slowest_chip([chip_of(group.accelerator) for group in self.groups])
+        cap = self.scenario.power.power_cap
+        return chip if cap is None else chip.at_clock(self.clock_at(cap))
+
+    def clock_at(self, cap_w: float) -> float:
+        """Return the share of its clock that the reference accelerator holds under a power cap. Raises InputError for a
+        cap below what it draws at any clock, or where its power limit is not known.
+        """
+        limit, place = self.reference.tdp_w, self.scenario.place("power.power_cap")
+        if limit is None:
+            raise InputError(
+                Problem(
+                    message=f"the power limit of {self.reference.name} is not known",
+                    location=place,
+                    path="power.power_cap",
+                )
+            )
+        clock = float(clock_at_cap(chip_power(self.reference.name, limit.best), cap_w))
+        if clock <= 0:
+            raise InputError(
+                Problem(
+                    message="no clock is low enough for this cap",
+                    location=place,
+                    path="power.power_cap",
+                    found=format_quantity(cap_w, "W"),
+                    allowed=f"a part of the {format_quantity(limit.best, 'W')} of {self.reference.name} in which it can compute",
+                )
+            )
+        return clock
 
     @property
     def server(self) -> int:

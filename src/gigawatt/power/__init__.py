@@ -1,10 +1,15 @@
-"""Power: accelerator, server, network and cooling by phase; what a grid limit feeds; the swing of a step."""
+"""Power, from the phases of a chip to the year of a site.
+
+step and run -> waveform -> spectrum, ramps, what the grid asks, storage
+hours of a year -> cooling, dispatch of grid, generators, battery, sun and wind, duals -> energy, carbon, water, money
+"""
 
 from gigawatt.power._assess import ASSUMPTIONS, Load, PowerResult, assess, server_overhead_w
 from gigawatt.power._capping import (
     best_cap,
     cap_for_rate,
     capping_facts,
+    clock_at_cap,
     clock_at_share,
     power_at_cap,
     rate_at_cap,
@@ -12,6 +17,8 @@ from gigawatt.power._capping import (
     share_at_clock,
 )
 from gigawatt.power._chip_power import PHASES, ChipPower, chip_power, chips_with_power
+from gigawatt.power._commitment import CommitmentResult, commit, largest_unit_w
+from gigawatt.power._compliance import ClauseResult, ComplianceResult, SiteAbilities, check
 from gigawatt.power._cooling import (
     COOLING_KINDS,
     CoolingLoop,
@@ -26,8 +33,12 @@ from gigawatt.power._cooling import (
     pue,
     water_per_it_j,
 )
+from gigawatt.power._dispatch import DispatchModel, DispatchResult, Limit, demand_usd, dispatch
 from gigawatt.power._energy import EnergyAccount, carbon_facts, chip_carbon, embodied_carbon, energy_account
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
+from gigawatt.power._generation import GENERATORS, MEGAPACKS, battery_units, generation_facts, generator_group
+from gigawatt.power._heat import load_points, warm_air_derate, warm_air_heat_rate
+from gigawatt.power._profile import StepProfile, merged
 from gigawatt.power._read_series import parse_series, read_series
 from gigawatt.power._renewables import (
     SolarField,
@@ -38,47 +49,134 @@ from gigawatt.power._renewables import (
     wind_at_height,
     wind_power,
 )
+from gigawatt.power._requirements import (
+    REQUIREMENT_FIELDS,
+    BandLimit,
+    Bound,
+    CurtailmentClause,
+    PowerFactor,
+    RampLimit,
+    RangeLimit,
+    RequirementField,
+    Requirements,
+    RideThrough,
+    packaged_requirements,
+    requirements_from,
+)
+from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
+from gigawatt.power._rules import OperatingRule, RuleResult, rule_dispatch, rule_year
 from gigawatt.power._series import Series, align, packaged_names, packaged_series
 from gigawatt.power._server_power import ServerPower, network_facts, network_power, server_power, servers_with_power
 from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
+from gigawatt.power._site import (
+    Battery,
+    Curtailment,
+    FlexibleLoad,
+    GeneratorGroup,
+    GridConnection,
+    Renewable,
+    SiteYear,
+    firm_units,
+    highest_hours,
+)
+from gigawatt.power._sizing import Candidate, SizingResult, size
+from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
+from gigawatt.power._spectrum import Spectrum, sensor, spectrum
+from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
+from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
 from gigawatt.power._wet_bulb import wet_bulb
 
 __all__ = [
     "ASSUMPTIONS",
     "COOLING_KINDS",
+    "GENERATORS",
+    "MEGAPACKS",
     "PHASES",
+    "REQUIREMENT_FIELDS",
+    "BandLimit",
+    "Battery",
+    "Block",
+    "Bound",
+    "Candidate",
     "ChipPower",
+    "ClauseResult",
+    "CommitmentResult",
+    "ComplianceResult",
+    "Controller",
     "CoolingLoop",
     "CoolingPlant",
     "CoolingYear",
+    "Curtailment",
+    "CurtailmentClause",
+    "DispatchModel",
+    "DispatchResult",
     "EnergyAccount",
+    "FlatLoad",
+    "FlexibleLoad",
+    "GeneratorGroup",
+    "GridConnection",
+    "JobLoad",
+    "Limit",
     "Load",
+    "OperatingRule",
+    "PowerFactor",
     "PowerResult",
+    "RampCurve",
+    "RampLimit",
+    "RangeLimit",
+    "Renewable",
+    "RequirementField",
+    "Requirements",
+    "Resampled",
+    "RideThrough",
+    "RuleResult",
     "Series",
     "ServerPower",
+    "SiteAbilities",
+    "SiteYear",
+    "SizingResult",
+    "Smoothed",
     "SolarField",
+    "Spectrum",
+    "StepProfile",
+    "Store",
     "accelerators_fed",
     "align",
     "assess",
+    "battery_units",
     "best_cap",
     "cap_for_rate",
     "capping_facts",
     "carbon_facts",
+    "check",
     "chiller_cop",
     "chiller_share",
     "chip_carbon",
     "chip_power",
     "chips_with_power",
+    "clock_at_cap",
     "clock_at_share",
+    "commit",
     "cool_year",
     "cooling_facts",
     "cooling_plant",
+    "demand_usd",
+    "dispatch",
     "embodied_carbon",
     "energy_account",
+    "firm_units",
+    "generation_facts",
+    "generator_group",
     "heat_capacity",
+    "highest_hours",
+    "joined",
+    "largest_unit_w",
+    "load_points",
+    "merged",
     "network_facts",
     "network_power",
     "packaged_names",
+    "packaged_requirements",
     "packaged_series",
     "parse_series",
     "phase_power",
@@ -86,11 +184,18 @@ __all__ = [
     "power_at_cap",
     "pue",
     "pv_power",
+    "ramp_duration_curve",
     "ramp_energy",
     "rate_at_cap",
     "rate_at_clock",
+    "rate_of_change_of_frequency",
     "read_series",
     "renewable_facts",
+    "requirements_from",
+    "resample",
+    "rule_dispatch",
+    "rule_year",
+    "sensor",
     "sequences_in_flight",
     "server_overhead_w",
     "server_power",
@@ -98,10 +203,17 @@ __all__ = [
     "serving_power",
     "serving_power_facts",
     "share_at_clock",
+    "size",
+    "smooth",
     "smoothing_energy",
+    "spectrum",
     "sun_position",
     "swing_fundamental",
+    "voltage_step",
+    "warm_air_derate",
+    "warm_air_heat_rate",
     "water_per_it_j",
+    "waveform",
     "wet_bulb",
     "wind_at_height",
     "wind_power",

@@ -78,6 +78,15 @@ def rate_at_cap(
     return np.asarray(np.where(share >= 1.0, 1.0, np.ones_like(share) if free >= 1.0 else rate))
 
 
+def clock_at_cap(chip: ChipPower, cap_w: Numbers, phase: str = "training", memory: str = "hbm") -> Numbers:
+    """Return the share of the full clock that a phase holds under a cap of `cap_w` per chip, 0 to 1.
+
+    H100 in training (551 W) under 400 W: 0.84. Raises ValueError for an unknown phase or memory.
+    """
+    share = np.asarray(cap_w, dtype=np.float64) / chip.watts(phase)
+    return clock_at_share(share, *_law(memory, "best"))
+
+
 def power_at_cap(chip: ChipPower, cap_w: Numbers, phase: str = "matrix", memory: str = "hbm") -> Numbers:
     """Return what a phase draws under a cap, W: min(cap, draw), but never less than what does not scale with the clock.
 

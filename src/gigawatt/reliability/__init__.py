@@ -16,6 +16,8 @@ from gigawatt.reliability._assumptions import (
 )
 from gigawatt.reliability._closed import CATEGORIES, closed_shares, goodput_columns
 from gigawatt.reliability._data_movement import DataMovement, Device, data_movement_limit, tensor_exchange_bytes
+from gigawatt.reliability._exchange import Exchange, bytes_per_s_for, exchange
+from gigawatt.reliability._fleet_sizes import FleetSizes, TrainingRun
 from gigawatt.reliability._formulas import (
     availability_interval,
     daly_interval,
@@ -27,14 +29,22 @@ from gigawatt.reliability._formulas import (
     young_interval,
 )
 from gigawatt.reliability._goodput import GoodputResult, goodput, goodput_closed
-from gigawatt.reliability._job import (
-    Operations,
-    PlannedStop,
-    ReliabilityJob,
-    Terms,
-    default_operations,
-    operation_values,
-    terms,
+from gigawatt.reliability._job import Operations, PlannedStop, ReliabilityJob, default_operations, operation_values
+from gigawatt.reliability._largest_fleet import LIMITS, FleetLimits, largest_useful_fleet
+from gigawatt.reliability._links import fibre_s, flat_ring_s, regional_sync_s, ring_bytes, ring_sync_s
+from gigawatt.reliability._network_size import NetworkSize, network_size, optics_failure_rate
+from gigawatt.reliability._outer_steps import (
+    ExchangePolicy,
+    decoupled_diloco,
+    diloco,
+    eager_diloco,
+    inner_steps_for,
+    site_facts,
+    streaming_diloco,
+    synchronous,
+    token_penalty,
+    traffic_bits_per_s,
+    traffic_ratio,
 )
 from gigawatt.reliability._policies import (
     POLICY_WORDS,
@@ -53,50 +63,19 @@ from gigawatt.reliability._processes import (
     hardware_of,
 )
 from gigawatt.reliability._scale import (
-    LIMITS,
-    FleetLimits,
-    FleetSizes,
-    NetworkSize,
-    TrainingRun,
     batch_overhead,
     best_batch_tokens,
     ceiling_tokens_per_s,
-    largest_useful_fleet,
     latency_wall_flop,
-    network_size,
-    optics_failure_rate,
     scale_facts,
     straggler_factor,
     wall_accelerators,
 )
 from gigawatt.reliability._simulate import SimulationResult, simulate
-from gigawatt.reliability._sites import (
-    Exchange,
-    ExchangePolicy,
-    Site,
-    SitesResult,
-    SiteView,
-    bytes_per_s_for,
-    decoupled_diloco,
-    diloco,
-    eager_diloco,
-    exchange,
-    fibre_s,
-    flat_ring_s,
-    inner_steps_for,
-    regional_sync_s,
-    ring_bytes,
-    ring_sync_s,
-    site_facts,
-    streaming_diloco,
-    synchronous,
-    token_penalty,
-    traffic_bits_per_s,
-    traffic_ratio,
-    train_across,
-)
+from gigawatt.reliability._sites import Site, SitesResult, SiteView, train_across
 from gigawatt.reliability._spares import mean_beyond, out_above, spares_for
 from gigawatt.reliability._start import start_up_facts, start_up_s
+from gigawatt.reliability._terms import Terms, terms
 from gigawatt.reliability._tiers import TIERS, CheckpointTiers, default_tiers, state_bytes, tier_values
 
 __all__ = [

@@ -10,9 +10,10 @@ from typing import Any
 from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._assumptions import HARDWARE_RATE, PREFIX, REPAIR, SOFTWARE_RATE
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._job import ReliabilityJob
 from gigawatt.reliability._policies import POLICY_WORDS, REFERENCE_ACCELERATORS, policy_times
 from gigawatt.reliability._start import FIXED, PER_ACCELERATOR
+from gigawatt.reliability._terms import Terms, terms
 
 MTBF = f"{PREFIX}mean_time_between_failures"
 RATE = f"{PREFIX}failure_rate"

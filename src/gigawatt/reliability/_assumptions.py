@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 
 from gigawatt.evidence import Grade, Sourced
 from gigawatt.reliability._job import Operations, operation_values
+from gigawatt.reliability._outer_steps import site_facts, token_penalty
 from gigawatt.reliability._policies import (
     RECOVERY_POLICIES,
     REFERENCE_ACCELERATORS,
@@ -24,7 +25,6 @@ from gigawatt.reliability._policies import (
     policy_times,
 )
 from gigawatt.reliability._processes import FailureProcess, fleet_processes
-from gigawatt.reliability._sites import site_facts, token_penalty
 from gigawatt.reliability._start import FIXED, PER_ACCELERATOR, start_up_facts
 from gigawatt.reliability._tiers import CheckpointTiers, tier_values
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gigawatt.reliability._formulas import Numbers, exact_efficiency, exact_interval
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._formulas import Array, Numbers, exact_efficiency, exact_interval
+from gigawatt.reliability._job import ReliabilityJob
 from gigawatt.reliability._spares import mean_beyond, out_above
+from gigawatt.reliability._terms import Terms, terms
 
 CATEGORIES = (
     "useful",
@@ -28,7 +28,6 @@ CATEGORIES = (
     "waiting for spares",
     "maintenance",
 )
-Array = NDArray[np.float64]
 BLOCK = 16_384
 
 

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.evidence import Sourced
-from gigawatt.reliability._scale import Array, Numbers, scale_facts, to_plain
+from gigawatt.reliability._formulas import Array, Numbers
+from gigawatt.reliability._plain import to_plain
+from gigawatt.reliability._scale import scale_facts
 
 TOKENS_PER_PARAMETER = 20.0
 ELEMENT_BYTES = 2.0  # bf16 weights, gradients and activations

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers: TypeAlias = float | NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = float | Array
 
 
 def mean_time_between_failures(accelerators: Numbers, accelerator_rate: Numbers, job_rate: Numbers = 0.0) -> Numbers:
@@ -68,6 +69,11 @@ def exact_efficiency(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, m
     span = np.minimum((interval_s + save_s) / m, 700.0)
     working = np.where(span > 0, interval_s / m / np.expm1(np.where(span > 0, span, 1.0)), 1.0)
     return np.asarray(np.exp(-np.minimum(restart_s / m, 700.0)) * working)
+
+
+def best_efficiency(save_s: Numbers, restart_s: Numbers, mtbf_s: Numbers) -> Numbers:
+    """Return `exact_efficiency` at its best interval."""
+    return exact_efficiency(exact_interval(save_s, mtbf_s), save_s, restart_s, mtbf_s)
 
 
 def first_order_waste(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, mtbf_s: Numbers) -> Numbers:

@@ -13,9 +13,11 @@ from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._assess import job_outputs, late_uploads
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
 from gigawatt.reliability._formulas import availability_interval, daly_interval, exact_interval, young_interval
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._job import ReliabilityJob
+from gigawatt.reliability._policies import STATES
 from gigawatt.reliability._simulate import SimulationResult, causes_of, simulate
 from gigawatt.reliability._spares import spares_for
+from gigawatt.reliability._terms import Terms, terms
 
 CURVE = 41
 SPARE_CURVE = 25
@@ -197,10 +199,7 @@ def _sensitivities(job: ReliabilityJob, closed: float, names: tuple[str, ...]) -
 
 
 def _assumptions(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
-    states = {
-        f"policy.{state}_s": getattr(job.policy, f"{state}_s")
-        for state in ("detect", "drain", "remap", "reload", "warm_up", "replay")
-    }
+    states = {f"policy.{state}_s": getattr(job.policy, f"{state}_s") for state in STATES}
     rates = {f"rate.{name}": p.rate_per_s for name, p in zip(causes_of(job), job.processes, strict=False)}
     operations = {f"operations.{name}": getattr(job.operations, name) for name in type(job.operations).__slots__}
     return {**states, **rates, **operations, "save_s": t.save_s, "upload_s": t.lag_s, "nodes": job.nodes}
@@ -251,8 +250,7 @@ def _why(job: ReliabilityJob, t: Terms) -> str:
         reasons.append("spares run out, where the closed form takes the mean")
     if t.lag_s > 0.2 * t.interval_s:
         reasons.append("uploads that lag are first order")
-    horizon = job.duration_s or job.useful_s or 0.0
-    if t.rate * horizon < 100:
+    if t.rate * job.length_s < 100:
         reasons.append("so few failures that the replicates scatter")
     if any(process.domain not in ("node", "job") for process in job.processes):
         reasons.append("failures of racks, rails and feeds come in groups")

@@ -10,7 +10,7 @@ What each policy means for progress:
     drop_replica     the data-parallel replica of the failed node leaves after detect and drain; the others go on with
                      (d - 1) / d of the rate until it is back (remap, reload, warm_up, once it has its nodes)
     elastic          the job stops for all states and goes on with the nodes that are left; nodes that come back join
-                     at the next stop
+                     at the next stop, planned or not
     islands          K asynchronous islands (DiLoCo family): a failure stops its island alone, which loses 1/K
 
 An interruption of the whole job (software, silent corruption) sends drop_replica and elastic back to the last checkpoint

@@ -1,5 +1,7 @@
 """Monte Carlo of a job: replicates of the event simulation (`_kernel`), each from its own key, so that a replicate is the
 same however many run and wherever.
+
+    job -> rules (all that a replicate needs, as numbers) -> R replicates, each fills its row of the books -> result
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 from gigawatt.evidence import Breakdown
 from gigawatt.reliability import _kernel as kernel
 from gigawatt.reliability._closed import CATEGORIES
-from gigawatt.reliability._job import ReliabilityJob, Terms, terms
+from gigawatt.reliability._formulas import Array
+from gigawatt.reliability._job import ReliabilityJob
+from gigawatt.reliability._kernel import state
+from gigawatt.reliability._terms import Terms, terms
 from gigawatt.timeline import Timeline
 
-Array = NDArray[np.float64]
 MASK = 2**64 - 1
 STRAGGLER = "straggler"
 QUANTILES = (0.1, 0.5, 0.9)
@@ -131,32 +135,23 @@ def simulate(
         raise ValueError(
             f"a simulation needs at least one replicate and one worker, from replicate 0 on, not {replicates}, {workers} and {first}"
         )
-    question = _Question.of(job, terms(job))
+    rules = _rules(job, terms(job))
     run = kernel.compiled() if compiled else _plain
-    kinds = len(job.processes) + 1
-    cats = np.zeros((replicates, kernel.CATEGORIES + 1))
-    causes = np.zeros((replicates, kinds))
-    extra = np.zeros((replicates, kernel.EXTRAS))
+    seconds = np.zeros((replicates, state.CATEGORIES))
+    causes = np.zeros((replicates, len(job.processes) + 1))
+    extra = np.zeros((replicates, state.EXTRAS))
     wall = np.zeros(replicates)
     log, log_size = np.zeros((timeline_intervals, 4)), np.zeros(1, np.int64)
-    silent = np.zeros((0, 4))
 
     def one(i: int) -> None:
-        wall[i] = run(
-            _key(seed, first + i),
-            question.par,
-            question.ints,
-            question.stream,
-            question.hazard,
-            question.scope,
-            question.repair,
-            question.planned,
-            cats[i],
-            causes[i],
-            extra[i],
-            log if i == 0 else silent,
-            log_size if i == 0 else np.zeros(1, np.int64),
+        books = kernel.Books(
+            seconds=seconds[i],
+            causes=causes[i],
+            extra=extra[i],
+            log=log if i == 0 else np.zeros((0, 4)),
+            log_size=log_size if i == 0 else np.zeros(1, np.int64),
         )
+        wall[i] = run(_key(seed, first + i), rules, books)
 
     if workers == 1:
         for i in range(replicates):
@@ -169,19 +164,19 @@ def simulate(
         causes=causes_of(job),
         seed=seed,
         wall_s=wall,
-        seconds=cats[:, : kernel.CATEGORIES],
+        seconds=seconds,
         interruptions=causes,
-        short_of_spares=extra[:, kernel.X_SHORT],
-        old_corruptions=extra[:, kernel.X_OLD],
-        most_out=extra[:, kernel.X_OUT],
-        events=extra[:, kernel.X_EVENTS],
+        short_of_spares=extra[:, state.SHORT],
+        old_corruptions=extra[:, state.OLD],
+        most_out=extra[:, state.MOST_OUT],
+        events=extra[:, state.HANDLED],
         timeline=_timeline(job, log[: log_size[0]]) if timeline_intervals else None,
     )
 
 
-def _plain(*arguments: Any) -> float:
+def _plain(key: np.uint64, rules: kernel.Rules, books: kernel.Books) -> float:
     with np.errstate(over="ignore"):  # random words wrap around by intention
-        return kernel.run(*arguments)
+        return kernel.run(key, rules, books)
 
 
 def _key(seed: int, replicate: int) -> np.uint64:
@@ -209,84 +204,84 @@ def _timeline(job: ReliabilityJob, log: Array) -> Timeline:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A job as the arrays of `_kernel.run`."""
+def _rules(job: ReliabilityJob, t: Terms) -> kernel.Rules:
+    """Return a job as the numbers that a replicate needs."""
+    ops = job.operations
+    mode = {"drop_replica": state.DROP, "elastic": state.ELASTIC}.get(job.policy.name, state.GANG)
+    cells = job.replicas if mode == state.DROP else job.groups
+    offenders = min(round(ops.offender_share * job.nodes), job.nodes)
+    stream, hazard, scope, repair = _processes(job, t, offenders > 0)
+    return kernel.Rules(
+        mode=mode,
+        nodes=job.nodes,
+        spares=t.spares,
+        groups=job.groups,
+        per_group=-(-job.nodes // job.groups),
+        cells=cells,
+        per_cell=-(-job.nodes // cells),
+        offenders=offenders,
+        evict_after=min(int(ops.evict_after), 2**31),
+        horizon_s=float(job.horizon_s),
+        target_s=float(job.useful_s or 0.0),
+        start_s=float(job.start),
+        age_s=float(_age(job)),
+        interval_s=float(t.interval_s),
+        save_s=float(t.save_s),
+        lag_s=float(t.lag_s),
+        detect_s=float(t.detect_s),
+        drain_s=float(t.drain_s),
+        back_s=float(t.back_s),
+        replay_s=float(t.replay_s),
+        part_detect_s=float(t.part_detect_s),
+        part_drain_s=float(t.part_drain_s),
+        part_back_s=float(t.part_back_s),
+        part_replay_s=float(t.part_replay_s),
+        replica_back_s=float(t.replica_back_s),
+        fallback_s=float(ops.fallback_interval_s),
+        fallback_back_s=float(t.fallback_back_s),
+        slowdown=float(ops.straggler_slowdown),
+        straggler_detect_s=float(ops.straggler_detect_s),
+        corruption_detect_s=float(ops.corruption_detect_s),
+        kept_checkpoints=float(ops.kept_checkpoints),
+        stream=stream,
+        hazard=hazard,
+        scope=scope,
+        repair=repair,
+        planned=np.array([(p.start_s, p.duration_s) for p in job.maintenance], dtype=np.float64).reshape(-1, 2),
+    )
 
-    par: Array
-    ints: NDArray[np.int64]
-    stream: Array
-    hazard: Array
-    scope: NDArray[np.int64]
-    repair: Array
-    planned: Array
 
-    @classmethod
-    def of(cls, job: ReliabilityJob, t: Terms) -> _Question:
-        kinds = len(job.processes) + 1
-        ops = job.operations
-        offenders = min(round(ops.offender_share * job.nodes), job.nodes)
-        age = _age(job)
-        stream = np.zeros(2 * kinds)
-        hazard = np.zeros((kinds, 4))
-        scope = np.zeros((kinds, 4), np.int64)
-        repair = np.zeros(kinds)
-        hazard[:] = (1.0, 0.0, 1.0, 1.0)
-        for k, process in enumerate(job.processes):
-            power = process.weibull_shape - 1.0
-            ages = (process.burn_in_s, age + job.horizon_s)
-            bound = max((max(a, process.burn_in_s) / process.reference_age_s) ** power for a in ages)
-            share = process.repeat_share if offenders and process.domain == "node" else 0.0
-            rate = job.rate_of(process) * bound
-            stream[k], stream[kinds + k] = rate * (1.0 - share), rate * share
-            hazard[k] = (bound, power, process.reference_age_s, process.burn_in_s)
-            kind = kernel.CORRUPTION if process.component == "silent_corruption" else kernel.FAILURE
-            falls = process.domain == "feed" and job.policy.tier == "peer"
-            scope[k] = (job.reach_of(process), process.hardware, kind, falls)
-            if process.domain != "job":
-                scope[k, 0] = max(scope[k, 0], 1)
-            repair[k] = job.repair_of(process)
-        stream[kinds - 1] = t.straggler_rate
-        scope[kinds - 1] = (1, 1, kernel.STRAGGLER, 0)
-        repair[kinds - 1] = max(repair[:-1], default=0.0)
-        par = np.zeros(22)
-        for place, value in {
-            kernel.P_INTERVAL: t.interval_s,
-            kernel.P_SAVE: t.save_s,
-            kernel.P_LAG: t.lag_s,
-            kernel.P_FALLBACK: ops.fallback_interval_s,
-            kernel.P_HORIZON: job.horizon_s,
-            kernel.P_TARGET: job.useful_s or 0.0,
-            kernel.P_SLOWDOWN: ops.straggler_slowdown,
-            kernel.P_CORRUPTION: ops.corruption_detect_s,
-            kernel.P_STRAGGLER: ops.straggler_detect_s,
-            kernel.P_DETECT: t.detect_s,
-            kernel.P_DRAIN: t.drain_s,
-            kernel.P_BACK: t.back_s,
-            kernel.P_REPLAY: t.replay_s,
-            kernel.P_PART_DETECT: t.part_detect_s,
-            kernel.P_PART_DRAIN: t.part_drain_s,
-            kernel.P_PART_BACK: t.part_back_s,
-            kernel.P_PART_REPLAY: t.part_replay_s,
-            kernel.P_REPLICA_BACK: t.replica_back_s,
-            kernel.P_FALLBACK_BACK: t.fallback_back_s,
-            kernel.P_START: job.start,
-            kernel.P_AGE: age,
-            kernel.P_KEPT: ops.kept_checkpoints,
-        }.items():
-            par[place] = value
-        mode = {"drop_replica": kernel.DROP, "elastic": kernel.ELASTIC}.get(job.policy.name, kernel.GANG)
-        replicas = job.replicas if mode == kernel.DROP else 1
-        evict = min(int(ops.evict_after), 2**31)
-        ints = np.array([job.nodes, t.spares, job.groups, mode, replicas, offenders, evict, 0], np.int64)
-        planned = np.array([(p.start_s, p.duration_s) for p in job.maintenance], dtype=np.float64).reshape(-1, 2)
-        return cls(par, ints, stream, hazard, scope, repair, planned)
+def _processes(job: ReliabilityJob, t: Terms, offenders: bool) -> tuple[Array, Array, NDArray[np.int64], Array]:
+    """Return `stream`, `hazard`, `scope` and `repair` of the rules: a row per process, the last one stragglers."""
+    kinds = len(job.processes) + 1
+    age = _age(job)
+    stream = np.zeros((2, kinds))
+    hazard = np.ones((kinds, 4))
+    hazard[:, state.POWER] = 0.0
+    scope = np.zeros((kinds, 4), np.int64)
+    repair = np.zeros(kinds)
+    for k, process in enumerate(job.processes):
+        power = process.weibull_shape - 1.0
+        ages = (process.burn_in_s, age + job.horizon_s)
+        bound = max((max(a, process.burn_in_s) / process.reference_age_s) ** power for a in ages)
+        share = process.repeat_share if offenders and process.domain == "node" else 0.0
+        rate = job.rate_of(process) * bound
+        stream[:, k] = rate * (1.0 - share), rate * share
+        hazard[k] = bound, power, process.reference_age_s, process.burn_in_s
+        reach = job.reach_of(process) if process.domain == "job" else max(job.reach_of(process), 1)
+        kind = state.CORRUPTION if process.component == "silent_corruption" else state.FAILURE
+        falls_back = process.domain == "feed" and job.policy.tier == "peer"
+        scope[k] = reach, process.hardware, kind, falls_back
+        repair[k] = job.repair_of(process)
+    stream[0, -1] = t.straggler_rate
+    scope[-1] = 1, True, state.STRAGGLER, False
+    repair[-1] = max(repair[:-1], default=0.0)
+    return stream.ravel(), hazard, scope, repair
 
 
 def _age(job: ReliabilityJob) -> float:
     """Return the age of the fleet at the start: as given, else such that its middle is the reference age."""
     if job.fleet_age_s is not None:
         return job.fleet_age_s
-    length = job.duration_s if job.duration_s is not None else (job.useful_s or 0.0)
     reference = min((p.reference_age_s for p in job.processes if p.weibull_shape != 1.0), default=math.inf)
-    return max(reference - 0.5 * length, 0.0) if math.isfinite(reference) else 0.0
+    return max(reference - 0.5 * job.length_s, 0.0) if math.isfinite(reference) else 0.0

@@ -32,3 +32,15 @@ def sourced(row: Mapping[str, str], prefix: str, suffix: str, *, unit: str, fact
         label=label,
         note=row["notes"],
     )
+
+
+def by_key(name: str) -> Mapping[str, Sourced]:
+    """Return data/`name`, a table of key, label, low, best, high and unit in SI, as sourced numbers by key."""
+    return {row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=row["label"]) for row in rows(name)}
+
+
+def at_end(value: Sourced, end: str) -> float:
+    """Return a number at its "low", "best" or "high" end. Raises ValueError for another."""
+    if end not in ("low", "best", "high"):
+        raise ValueError(f"end must be low, best or high, not {end!r}")
+    return float(getattr(value, end))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 from gigawatt.evidence import Sourced
-from gigawatt.reliability._tables import rows, sourced
+from gigawatt.reliability._tables import by_key
 
 TIERS = ("peer", "local", "remote")
 
@@ -74,9 +74,7 @@ class CheckpointTiers:
 @cache
 def tier_values() -> Mapping[str, Sourced]:
     """Return the packaged bandwidths and pauses (data/tiers.csv)."""
-    return {
-        row["key"]: sourced(row, "", "", unit=row["unit"], factor=1.0, label=row["label"]) for row in rows("tiers.csv")
-    }
+    return by_key("tiers.csv")
 
 
 def default_tiers() -> CheckpointTiers:

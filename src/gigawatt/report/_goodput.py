@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -23,9 +23,19 @@ def share(value: float) -> str:
     return f"{value:.1%}" if value >= 0.01 or value == 0 else f"{100 * value:.2g}%"
 
 
-def share_interval(interval: Mapping[str, float] | None) -> str:
+def share_interval(interval: Mapping[str, float] | None, dash: str = " .. ") -> str:
     """Return P10 and P90 of a goodput as text; "" without a simulation."""
-    return "" if interval is None else f"{share(interval['p10'])} .. {share(interval['p90'])}"
+    return "" if interval is None else f"{share(interval['p10'])}{dash}{share(interval['p90'])}"
+
+
+def policy_words(policy: str) -> str:
+    """Return a policy as people say it; `--policy` takes it with underscores."""
+    return policy.replace("_", " ")
+
+
+def cause_words(cause: str) -> str:
+    """Return a cause of interruptions as people say it."""
+    return {"hbm": "HBM", "nic": "NIC"}.get(cause, cause.replace("_", " "))
 
 
 def facts(report: Mapping[str, Any]) -> str:
@@ -104,7 +114,7 @@ def _table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Tab
     return table
 
 
-def cause_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def cause_rows(report: Mapping[str, Any], dash: str = " .. ") -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the interruptions by cause."""
     money = report["usd_per_accelerator_hour"] is not None
     headings = ["cause", "times", "P10 to P90", "1 % more", "time lost", *(["money"] if money else [])]
@@ -113,9 +123,9 @@ def cause_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         sensitivity = row["sensitivity"]
         rows.append(
             [
-                row["cause"].replace("_", " "),
+                cause_words(row["cause"]),
                 _count(row["mean"]),
-                f"{_count(row['p10'])} .. {_count(row['p90'])}",
+                f"{_count(row['p10'])}{dash}{_count(row['p90'])}",
                 "" if sensitivity is None else f"{100 * sensitivity:+.2g}%",
                 format_quantity(row["lost_s"], "s"),
                 *([format_quantity(row["lost_usd"], "USD")] if money else []),
@@ -175,21 +185,25 @@ def _print_curves(report: Mapping[str, Any], console: Console) -> None:
         console.print()
 
 
-def policy_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and rows of the policies, side by side."""
+def policy_rows(
+    report: Mapping[str, Any], dash: str = " .. ", words: Callable[[str], str] = str
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of the policies, side by side; `words` names a policy."""
     simulated = any(row["goodput"] is not None and row["goodput_interval"] for row in report["policies"])
-    headings = ["policy", "goodput", *(["P10 to P90"] if simulated else []), "closed form", "interval", "spares"]
+    columns = ["goodput", *(["P10 to P90"] if simulated else []), "closed", "tokens", "interval", "spares"]
+    headings = ["policy", *columns]
     rows = []
     for row in report["policies"]:
         if row["goodput"] is None:
-            rows.append([row["policy"], "-", *(["-"] if simulated else []), "-", "-", "-"])
+            rows.append([words(row["policy"]), *["-"] * len(columns)])
             continue
         rows.append(
             [
-                row["policy"],
+                words(row["policy"]),
                 share(row["goodput"]),
-                *([share_interval(row["goodput_interval"])] if simulated else []),
+                *([share_interval(row["goodput_interval"], dash)] if simulated else []),
                 share(row["closed_goodput"]),
+                f"+{extra:.1%}" if (extra := row["extra_tokens"]["best"]) else "",
                 format_quantity(row["interval_s"], "s"),
                 f"{row['spares']:,}",
             ]
@@ -197,14 +211,15 @@ def policy_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return headings, rows
 
 
-def best_policy(report: Mapping[str, Any]) -> str:
-    """Return which policy leaves most useful time, in a sentence."""
+def best_policy(report: Mapping[str, Any], words: Callable[[str], str] = str) -> str:
+    """Return which policy leaves most useful time, in a sentence; `words` names a policy."""
     known = [row for row in report["policies"] if row["goodput"] is not None]
-    best = max(known, key=lambda row: row["goodput"])
+    best = max(known, key=lambda row: row["progress"])
     own = next(row for row in known if row["policy"] == report["policy"])
-    if best is own:
-        return f"{best['policy']} leaves most useful time: {share(best['goodput'])}."
-    return f"{best['policy']} leaves most useful time: {share(best['goodput'])} against {share(own['goodput'])} with {own['policy']}."
+    first = (
+        f"Most useful time, more tokens counted as lost, is left by {words(best['policy'])}: {share(best['progress'])}"
+    )
+    return f"{first}." if best is own else f"{first}, against {share(own['progress'])} with {words(own['policy'])}."
 
 
 def refusals(report: Mapping[str, Any]) -> list[str]:
@@ -227,7 +242,7 @@ def _print_policies(report: Mapping[str, Any], console: Console) -> None:
     headings, rows = policy_rows(report)
     window = format_quantity(report["wall_time"]["value"], "s")
     how = f"{report['replicates']:,} simulated runs each" if report["replicates"] else "closed form"
-    table = _table(f"policies over {window}, {how}", headings, ("policy",))
+    table = _table(f"policies over {window}, {how}; closed form and extra tokens beside", headings, ("policy",))
     for row in rows:
         table.add_row(*row)
     console.print(table)

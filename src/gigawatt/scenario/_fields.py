@@ -153,6 +153,10 @@ Bytes = Annotated[float, Quantity("B", example="3 MB", above=0, most=1e18)]
 Money = Annotated[float, Quantity("USD", example="$1.08 billion", above=0, most=1e18)]
 Price = Annotated[float, Quantity("USD", example="$30,000", above=0, most=1e18)]
 EnergyPrice = Annotated[float, Quantity("USD/J", example="$0.0674/kWh", least=0)]
+DemandPrice = Annotated[float, Quantity("USD/W", example="$15/kW", least=0)]
+CarbonPrice = Annotated[float, Quantity("USD/kg", example="$50/t", least=0)]
+Energy = Annotated[float, Quantity("J", example="300 MWh", above=0, most=1e18)]
+Efficiency = Annotated[float, Quantity("", example="0.92", above=0, most=1)]
 MoneyRate = Annotated[float, Quantity("USD/s", example="$20 million/year", least=0)]
 Rate = Annotated[float, Quantity("1/s", example="4.7e-4 /day", least=0, most=1.0)]
 Ratio = Annotated[float, Quantity("", example="1.2", least=1, most=1e6)]
@@ -162,7 +166,7 @@ Share = Annotated[float, Quantity("", example="8 %", least=0, most=1)]
 class Section(BaseModel):
     """A part of a scenario; unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, serialize_by_alias=True)
 
 
 class AcceleratorItem(Section):
@@ -358,6 +362,92 @@ class ReliabilitySection(Section):
     )
 
 
+class GridStep(Section):
+    """A grid limit from a date on."""
+
+    start: DateText = Field(alias="from", examples=["2024-08"], description="First day.")
+    limit: Power = Field(description="Largest sustained power of the connection.")
+
+
+class FleetStep(Section):
+    """How much of the fleet runs from a date on."""
+
+    start: DateText = Field(alias="from", examples=["2024-09"], description="First day.")
+    share: Share = Field(description="Share of the fleet that runs.")
+
+
+class GeneratorItem(Section):
+    """Equal units that burn gas."""
+
+    kind: str = Field(examples=["smt130"], description="A packaged kind (docs/power.md).")
+    units: Count = Field(description="How many.")
+    unit: Power | None = Field(None, description="Power of one. Default: the kind's.")
+    fuel_price: EnergyPrice | None = Field(None, description="Price of the gas. Default: packaged.")
+    start: DateText | None = Field(None, alias="from", examples=["2024-07"], description="First day. Default: always.")
+    until: DateText | None = Field(None, examples=["2025-05"], description="First day without it. Default: never.")
+
+
+class BatteryItem(Section):
+    """Batteries on the site."""
+
+    kind: str | None = Field(None, examples=["4h"], description="Megapack 2 XL of two or four hours: 2h or 4h.")
+    units: Count | None = Field(None, description="How many of a packaged kind.")
+    power: Power | None = Field(None, description="Power each way, where no kind is given.")
+    energy: Energy | None = Field(None, description="Energy, where no kind is given.")
+    round_trip: Efficiency | None = Field(None, description="Round-trip efficiency. Default: the kind's, else 0.92.")
+    start: DateText | None = Field(None, alias="from", examples=["2025-05"], description="First day. Default: always.")
+
+
+class CurtailmentItem(Section):
+    """A contract to take less from the grid when called."""
+
+    hours: Seconds = Field(examples=["44 h"], description="Called time in a year, taken at the dearest hours.")
+    depth: Share = Field(examples=["50 %"], description="Share of the grid limit that is given up.")
+    notice: Minutes | None = Field(None, examples=["30 min"], description="Notice. Default: 30 min.")
+
+
+class PowerSection(Section):
+    """What feeds the site, what it must keep to, and the weather it stands in."""
+
+    power_cap: Power | None = Field(
+        None, examples=["500 W"], description="Power limit of one accelerator. Default: none."
+    )
+    requirements: str | None = Field(
+        None, examples=["large_load"], description="What the grid asks: a packaged set, or a YAML file (docs/power.md)."
+    )
+    year: DateText | None = Field(
+        None, examples=["2024-07"], description="First month of the year that is dispatched. Default: January 2023."
+    )
+    prices: str | None = Field(
+        None,
+        examples=["ercot 2023 price"],
+        description="Hourly price of energy: a packaged series, or a CSV file. Default: the flat price of the site.",
+    )
+    carbon: str | None = Field(None, description="Hourly carbon of the grid: a packaged series, or a CSV file.")
+    temperature: str | None = Field(None, description="Hourly temperature: a packaged series, or a CSV file.")
+    humidity: str | None = Field(None, description="Hourly relative humidity: a packaged series, or a CSV file.")
+    cooling: str | None = Field(
+        None,
+        examples=["direct_liquid"],
+        description="Design that sets PUE by the weather: dry, evaporative, chiller, direct_liquid.",
+    )
+    demand_charge: DemandPrice | None = Field(
+        None, description="Paid for the highest power of every month. Default: none."
+    )
+    carbon_price: CarbonPrice | None = Field(None, description="Price of carbon. Default: none.")
+    grid: list[GridStep] | None = Field(None, description="Grid limits by date. Default: site.grid_limit all year.")
+    fleet: list[FleetStep] | None = Field(None, description="Share of the fleet by date. Default: all of it, all year.")
+    generators: list[GeneratorItem] | None = Field(None, description="On-site generation. Default: none.")
+    battery: BatteryItem | None = Field(None, description="Batteries on the site. Default: none.")
+    solar: Power | None = Field(
+        None, description="Solar power installed (weather of the Texas panhandle). Default: none."
+    )
+    wind: Power | None = Field(
+        None, description="Wind power installed (weather of the Texas panhandle). Default: none."
+    )
+    curtailment: CurtailmentItem | None = Field(None, description="A curtailment contract. Default: none.")
+
+
 class FinanceSection(Section):
     """Money."""
 
@@ -402,6 +492,7 @@ class ScenarioFields(Section):
     network: NetworkSection | None = Field(None, description="The network.")
     site: SiteSection | None = Field(None, description="The site.")
     reliability: ReliabilitySection | None = Field(None, description="Failures and recovery.")
+    power: PowerSection | None = Field(None, description="What feeds the site, and what it must keep to.")
     finance: FinanceSection | None = Field(None, description="Money.")
     assumptions: dict[str, Any] | None = Field(
         None,

@@ -17,6 +17,7 @@ from gigawatt.scenario._fields import (
     FinanceSection,
     FleetSection,
     NetworkSection,
+    PowerSection,
     ReliabilitySection,
     ScenarioFields,
     SiteSection,
@@ -46,6 +47,7 @@ class Scenario:
     network: NetworkSection = field(default_factory=NetworkSection)
     site: SiteSection = field(default_factory=SiteSection)
     reliability: ReliabilitySection = field(default_factory=ReliabilitySection)
+    power: PowerSection = field(default_factory=PowerSection)
     finance: FinanceSection = field(default_factory=FinanceSection)
     assumptions: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ def _scenario(document: Document, overrides: Sequence[str | Setting], fallback: 
         raise InputError(sorted(problems, key=_reading_order))
     sections = {
         name: getattr(fields, name)
-        for name in ("fleet", "training", "strategy", "network", "site", "reliability", "finance")
+        for name in ("fleet", "training", "strategy", "network", "site", "reliability", "power", "finance")
         if getattr(fields, name) is not None
     }
     return Scenario(

@@ -1,207 +1,254 @@
 "use strict";
-// Draws the charts of a saved plan. Everything shown was computed before; this file only places it.
+// Draws the charts of a page. Everything shown was computed before; this file only places it.
+// Colours are the variables of report.css, so that a chart follows its page: light, dark, on paper.
 (() => {
   const charts = JSON.parse(document.getElementById("chart-data").textContent);
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  // Okabe and Ito's colours, readable with every kind of colour vision
-  const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#b8a200", "#7a5195", "#444f5a"];
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ink = "var(--ink)", soft = "var(--soft)", rule = "var(--line)", paper = "var(--paper)", panel = "var(--panel)";
+  const HUES = 10, PAPER_WIDTH = 680; // of a sheet between the margins that report.css sets
+  const hue = (i) => `var(--hue-${i % HUES})`;
+  const on = (i) => `var(--on-${i % 2})`; // text on a hue
+  // lines are told apart by symbol as well, so that they survive a grey print
+  const SYMBOLS = [["circle", "●"], ["rect", "■"], ["triangle", "▲"], ["diamond", "◆"], ["path://M0,0L10,0L5,9z", "▼"], ["emptyCircle", "○"], ["emptyRect", "□"], ["emptyTriangle", "△"]];
+  const family = getComputedStyle(document.body).fontFamily;
 
-  const labels = (rows, room) => ({
+  // text: its width in pixels, its lines in so much room, its value as people write it ---------------------------------
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `12px ${family}`;
+  const wide = (text) => pen.measureText(text).width;
+  const wrap = (text, room) => {
+    const lines = [];
+    for (const word of text.split(" ")) {
+      const joined = lines.length ? `${lines.at(-1)} ${word}` : word;
+      if (lines.length && wide(joined) <= room) lines[lines.length - 1] = joined;
+      else lines.push(word);
+    }
+    return lines;
+  };
+  const short = (v) => Math.abs(v) >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : Math.abs(v) >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(3));
+  const say = (...lines) => lines.map((line) => echarts.format.encodeHTML(line)).join("<br>"); // a tooltip is HTML
+  // the row of each label, {at, room} in order: the first row where it does not touch the one before
+  const levels = (labels) => {
+    const ends = [];
+    return labels.map(({ at, room }) => {
+      const found = ends.findIndex((end) => at - room / 2 > end + 6), level = found < 0 ? ends.length : found;
+      ends[level] = at + room / 2;
+      return level;
+    });
+  };
+
+  // parts of charts ------------------------------------------------------------------------------------------------------
+  const margin = (rows, width) => 16 + Math.min(230, Math.max(110, width * 0.34), Math.max(...rows.map((row) => wide(row.label))));
+  const names = (rows, left) => ({
     type: "category", inverse: true, data: rows.map((row) => row.label), axisTick: { show: false }, axisLine: { show: false },
-    axisLabel: { color: css("--ink"), width: room, overflow: "truncate", fontSize: 12 },
+    axisLabel: { show: left > 20, color: ink, formatter: (name) => wrap(name, left - 12).join("\n"), fontSize: 12, lineHeight: 13 },
   });
   const values = (unit, extra) => ({
-    type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: css("--soft") },
-    axisLabel: { color: css("--soft"), hideOverlap: true }, splitLine: { lineStyle: { color: css("--line") } }, ...extra,
+    type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: soft },
+    axisLabel: { color: soft, hideOverlap: true }, splitLine: { lineStyle: { color: rule } }, ...extra,
   });
-  const room = (width) => Math.min(230, Math.max(110, width * 0.38));
-  const grid = (width, right) => ({ left: room(width) + 12, right: right ?? 70, top: 8, bottom: 44 });
+  // an axis that ends with what is drawn; its end is labelled where it is a round number
+  const upTo = (end, width) => {
+    const round = Math.abs(end / 10 - Math.round(end / 10)) < 1e-9;
+    return { min: 0, max: round ? Math.round(end) : end, splitNumber: width < 600 ? 3 : 5, interval: round ? Math.round(end) / (width < 600 ? 2 : 4) : undefined, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: round } };
+  };
+  const beside = (rows) => 14 + Math.max(...rows.map((row) => wide(row.text))); // room for the texts right of bars
+  const bar = { type: "bar", barMaxWidth: 18, emphasis: { disabled: true } };
+  const legend = (shown, width) => {
+    let lines = 1, used = 0;
+    for (const name of shown) {
+      const item = wide(name) + 34;
+      if (used + item > width) { lines += 1; used = 0; }
+      used += item;
+    }
+    return { height: shown.length ? 22 * lines + 8 : 8, legend: { show: shown.length > 0, data: shown, top: 0, left: 0, textStyle: { color: ink }, itemWidth: 14, itemHeight: 10, itemGap: 10 } };
+  };
+  const hint = (row) => say(`${row.label}: ${row.text} (${row.share})`);
 
-  // a label right of its bar, left of one that ends near the edge, inside one that has no room on either side
-  const beside = (from, to, end) => to <= 0.72 * end ? { position: "right", color: css("--ink") }
-    : from > 0.25 * end ? { position: "left", color: css("--ink") }
-    : { position: "insideRight", color: "#fff", textBorderColor: "#333", textBorderWidth: 2 };
-
+  // one function for each kind of chart: (chart, width) to the options of ECharts and the height of the chart -------------
   const draw = {
-    bars: (chart, width) => ({
-      grid: grid(width, Math.max(70, 7.5 * Math.max(...chart.rows.map((row) => row.text.length)))), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit),
+    bars: (chart, width, left = margin(chart.rows, width)) => ({
+      height: 60 + 30 * chart.rows.length,
+      grid: { left, right: beside(chart.rows), top: 8, bottom: 44 }, yAxis: names(chart.rows, left), xAxis: values(chart.unit, { splitNumber: width < 600 ? 3 : 5 }),
       series: [{
-        type: "bar", data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: palette[i % palette.length] } })), barMaxWidth: 18,
-        label: { show: true, position: "right", color: css("--ink"), formatter: (p) => chart.rows[p.dataIndex].text },
+        ...bar, itemStyle: { color: hue(0) }, data: chart.rows.map((row) => row.value),
+        label: { show: true, position: "right", color: ink, formatter: (p) => chart.rows[p.dataIndex].text },
       }],
-      tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}: ${chart.rows[p.dataIndex].text} (${chart.rows[p.dataIndex].share})` },
+      tooltip: { formatter: (p) => hint(chart.rows[p.dataIndex]) },
     }),
-    waterfall: (chart, width) => {
-      let sum = 0;
-      const starts = chart.rows.map((row) => { const start = sum; sum += row.value; return start; });
-      const end = sum;
+
+    waterfall: (chart, width, left = margin(chart.rows, width)) => {
+      let end = 0;
+      const starts = chart.rows.map((row) => { end += row.value; return end - row.value; });
+      // a label right of its bar, left of one that ends near the edge, inside one that has no room on either side
+      const label = (from, to) => to <= 0.72 * end ? { position: "right", color: ink } : from > 0.25 * end ? { position: "left", color: ink } : { position: "insideRight", color: on(0) };
       return {
-        grid: grid(width), yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { max: end * 1.001, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
+        height: 60 + 30 * chart.rows.length,
+        grid: { left, right: 24, top: 8, bottom: 44 }, yAxis: names(chart.rows, left), xAxis: values(chart.unit, upTo(end, width)),
         series: [
-          { type: "bar", stack: "step", silent: true, itemStyle: { color: "transparent" }, data: starts, barMaxWidth: 18 },
-          {
-            type: "bar", stack: "step", barMaxWidth: 18,
-            data: chart.rows.map((row, i) => ({
-              value: row.value, itemStyle: { color: palette[i % palette.length] },
-              label: { show: true, ...beside(starts[i], starts[i] + row.value, end), formatter: row.text },
-            })),
-          },
+          { ...bar, stack: "all", silent: true, itemStyle: { color: "transparent" }, data: starts },
+          { ...bar, stack: "all", itemStyle: { color: hue(0) }, data: chart.rows.map((row, i) => ({ value: row.value, label: { show: true, ...label(starts[i], end && starts[i] + row.value), formatter: row.text } })) },
         ],
-        tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}: ${chart.rows[p.dataIndex].text} (${chart.rows[p.dataIndex].share})` },
+        tooltip: { formatter: (p) => hint(chart.rows[p.dataIndex]) },
       };
     },
-    stack: (chart) => ({
-      grid: { left: 8, right: 16, top: 86, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
-      yAxis: { type: "category", data: [""], axisTick: { show: false }, axisLine: { show: false } },
-      xAxis: values(chart.unit, { max: chart.rows.reduce((sum, row) => sum + row.value, 0), axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
-      series: chart.rows.map((row, i) => ({
-        name: row.label, type: "bar", stack: "all", barWidth: 34, data: [row.value],
-        itemStyle: row.label === "free" ? { color: "transparent", borderColor: css("--soft"), borderType: "dashed" } : { color: palette[i % palette.length], borderColor: css("--paper"), borderWidth: 1 },
-        label: { show: parseFloat(row.share) > 11, formatter: row.text, color: row.label === "free" ? css("--ink") : "#fff", textBorderColor: row.label === "free" ? "transparent" : "#333", textBorderWidth: 2 },
-      })),
-      tooltip: { formatter: (p) => `${chart.rows[p.seriesIndex].label}: ${chart.rows[p.seriesIndex].text} (${chart.rows[p.seriesIndex].share})` },
-    }),
-    tornado: (chart, width) => {
-      const bar = (key, color) => ({
-        type: "bar", stack: key, barMaxWidth: 16, barGap: "-100%", itemStyle: { color },
-        name: key === "low" ? "at the low end of the assumption" : "at the high end of the assumption",
-        data: chart.rows.map((row) => row[key] - chart.base),
+
+    // one bar per row, cut into the same parts; a part is named inside the bar where there is room
+    shares: (chart, width) => {
+      const top = legend(chart.parts, width), left = margin(chart.rows, width), right = 20;
+      const inside = (part, text, value) => {
+        const free = value / chart.end * (width - left - right) - 14;
+        return wide(`${part} ${text}`) <= free ? `${part} ${text}` : wide(text) <= free ? text : "";
+      };
+      const text = (row, i) => row.texts?.[i] ?? (row.values[i] >= 1 ? String(Math.round(row.values[i])) : "");
+      return {
+        height: top.height + 48 + 34 * chart.rows.length,
+        grid: { left, right, top: top.height, bottom: 44 }, legend: top.legend, yAxis: names(chart.rows, left), xAxis: values(chart.unit, upTo(chart.end, width)),
+        series: chart.parts.map((part, i) => ({
+          ...bar, name: part, stack: "all", barMaxWidth: 24, data: chart.rows.map((row) => row.values[i]),
+          itemStyle: chart.hollow[i] ? { color: "transparent", borderColor: soft, borderWidth: 1, borderType: "dashed" } : { color: hue(i), borderColor: paper, borderWidth: 1 },
+          label: { show: true, formatter: (p) => inside(part, text(chart.rows[p.dataIndex], i), p.value), color: chart.hollow[i] ? ink : on(i) },
+        })),
+        tooltip: { formatter: (p) => say(`${p.name ? `${p.name}, ` : ""}${p.seriesName}: ${chart.rows[p.dataIndex].texts?.[p.seriesIndex] ?? `${+p.value.toPrecision(3)} ${chart.unit}`}`) },
+      };
+    },
+
+    tornado: (chart, width, left = margin(chart.rows, width)) => {
+      const side = (key, i) => ({
+        ...bar, stack: key, barMaxWidth: 16, barGap: "-100%", itemStyle: { color: hue(i) },
+        name: `at the ${key} end of the assumption`, data: chart.rows.map((row) => row[key] - chart.base),
       });
       const all = chart.rows.flatMap((row) => [row.low, row.high, chart.base]);
-      const format = (v) => String(Number((v + chart.base).toPrecision(3)));
+      const sides = [side("low", 0), side("high", 1)], top = legend(sides.map((one) => one.name), width);
       return {
-        grid: { ...grid(width, 24), bottom: 66 }, legend: { bottom: 0, textStyle: { color: css("--ink"), fontSize: 11 }, itemWidth: 14, itemHeight: 10 },
-        yAxis: labels(chart.rows, room(width)),
-        xAxis: values(chart.unit, { min: Math.min(...all) - chart.base, max: Math.max(...all) - chart.base, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: format } }),
-        series: [bar("low", palette[0]), bar("high", palette[1])],
-        tooltip: { formatter: (p) => `${chart.rows[p.dataIndex].label}<br>${chart.rows[p.dataIndex].low_text}<br>${chart.rows[p.dataIndex].high_text}` },
+        height: top.height + 60 + 34 * chart.rows.length,
+        grid: { left, right: 24, top: top.height, bottom: 44 }, legend: top.legend, yAxis: names(chart.rows, left),
+        xAxis: values(chart.unit, { min: Math.min(...all) - chart.base, max: Math.max(...all) - chart.base, axisLabel: { color: soft, hideOverlap: true, formatter: (v) => short(v + chart.base) } }),
+        series: sides,
+        tooltip: { formatter: (p) => say(chart.rows[p.dataIndex].label, chart.rows[p.dataIndex].low_text, chart.rows[p.dataIndex].high_text) },
       };
     },
-    curve: (chart) => ({
-      grid: { left: 62, right: 24, top: 52, bottom: 48 }, legend: { show: chart.lines.length > 1, top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 18, itemHeight: 10 },
-      xAxis: values(chart.x_unit, { type: chart.log ? "log" : "value", min: chart.x_min, max: chart.x_max, nameGap: 28, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: (v) => String(Number(v.toPrecision(3))) } }),
-      yAxis: values(chart.unit, { min: chart.y_min, max: chart.y_max, nameGap: 42 }),
-      series: chart.lines.map((line, i) => ({
-        name: line.name, type: "line", showSymbol: false, lineStyle: { width: 2, type: i ? "dashed" : "solid", color: palette[i] }, itemStyle: { color: palette[i] },
-        data: line.points,
-        markLine: i ? undefined : {
-          symbol: "none", silent: true, lineStyle: { color: css("--soft"), type: "dotted", width: 1.5 },
-          data: chart.marks.map((mark) => ({ xAxis: mark.x, label: { formatter: mark.name, color: css("--ink"), position: "end", rotate: 0 } })),
-        },
-      })),
-      tooltip: { trigger: "axis", valueFormatter: (v) => `${Number(v.toPrecision(4))} ${chart.unit}` },
-    }),
-    // one line per row over a logarithmic axis; whiskers are [x, low, middle, high], bands name stretches of the axis
-    lines: (chart, width, height) => {
-      const short = (v) => v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e3 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(3));
-      const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0]));
-      const ys = chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]);
-      const ten = 10 ** Math.floor(Math.log10(Math.max(...ys))), end = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= Math.max(...ys));
-      // labels at the ends of the lines keep a line of text between them: downwards first, then up again from the axis
-      const pixel = (height - 64) / end, ends = chart.rows.filter((row) => row.points.length).map((row) => ({ label: row.label, at: -row.points.at(-1)[1] * pixel })).sort((a, b) => a.at - b.at);
-      ends.forEach((item, i) => { item.placed = i ? Math.max(item.at, ends[i - 1].placed + 15) : item.at; });
-      let floor = 0;
-      for (const item of ends.toReversed()) { item.placed = Math.min(item.placed, floor); floor = item.placed - 15; }
-      const shift = new Map(ends.map((item) => [item.label, item.placed - item.at]));
-      const symbols = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow"];
-      const marks = { silent: true, label: { color: css("--soft"), fontSize: 11, position: "insideTop" }, data: chart.bands.map((band, i) => [{ name: band.text, xAxis: band.from, itemStyle: { color: i % 2 ? "transparent" : css("--panel") } }, { xAxis: band.to }]) };
+
+    // one line per row, named at its end; whiskers are [x, low, middle, high], bands name stretches of the axis, marks values
+    lines: (chart, width) => {
+      const BOTTOM = 48, LINE = 15, many = chart.rows.length > 1;
+      const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers].map((point) => point[0])), first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
+      const peak = Math.max(...chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3])]));
+      const ten = 10 ** Math.floor(Math.log10(peak || 1)), above = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= peak);
+      const [low, high] = chart.y_range ?? [0, above];
+
+      // room for the names right of the lines, for the marks above them
+      const most = Math.min(200, width * 0.28), ends = chart.rows.map((row, i) => ({ i, at: row.points.at(-1)?.[1], lines: wrap(row.label, most) })).filter((end) => many && end.at !== undefined);
+      const left = 60, right = ends.length ? 34 + Math.max(...ends.flatMap((end) => end.lines.map(wide))) : 24, plot = width - left - right;
+      const scale = chart.log ? Math.log : (v) => v, place = (x) => (scale(x) - scale(first)) / (scale(last) - scale(first)) * plot;
+      const marks = chart.marks.map((mark) => ({ ...mark, at: place(mark.x), room: wide(mark.text) })).sort((a, b) => a.at - b.at), rows = levels(marks);
+      const top = 16 + (marks.length ? 4 + LINE * (1 + Math.max(...rows)) : 0), height = (chart.rows.length > 2 ? 364 : 284) + top;
+      const bands = chart.bands.map((band) => {
+        const from = place(band.from), to = place(band.to), lines = wrap(band.text, to - from - 8);
+        return { ...band, lines, at: (from + to) / 2, room: Math.max(...lines.map(wide)) };
+      });
+      const steps = levels(bands), deep = Math.max(1, ...bands.map((band) => band.lines.length));
+
+      // names keep a line of text between them: downwards first, then up again from the axis
+      const pixel = (height - top - BOTTOM) / (high - low);
+      for (const end of ends) { end.at = (low - Math.max(end.at, low)) * pixel; end.half = LINE * end.lines.length / 2; }
+      ends.sort((a, b) => a.at - b.at);
+      ends.forEach((end, n) => { end.placed = n ? Math.max(end.at, ends[n - 1].placed + ends[n - 1].half + end.half) : end.at; });
+      ends.toReversed().forEach((end, n, all) => { end.placed = Math.min(end.placed, n ? all[n - 1].placed - all[n - 1].half - end.half : 0); });
+      const name = new Map(ends.map((end) => [end.i, end]));
+
       const series = chart.rows.flatMap((row, i) => {
-        const color = palette[i % palette.length];
+        const color = hue(i), [symbol, glyph] = SYMBOLS[i % SYMBOLS.length], every = Math.max(1, Math.round(row.points.length / 8)), end = name.get(i);
         const line = {
-          name: row.label, type: "line", data: row.points, color, symbol: symbols[i % symbols.length], symbolSize: 7, showSymbol: row.points.length < 9, lineStyle: { width: row.dashed ? 1.5 : 2.5, type: row.dashed ? "dashed" : "solid" },
-          endLabel: { show: row.points.length > 0, formatter: () => `{mark|${row.dashed ? "┅" : "━"}} ${row.label}`, rich: { mark: { color, fontWeight: "bold" } }, color: css("--ink"), width: Math.min(190, width * 0.26), overflow: "truncate", distance: 8, offset: [0, shift.get(row.label) ?? 0] },
-          markArea: i === 0 && chart.bands.length ? marks : undefined,
+          name: row.label, type: "line", data: row.points, color, emphasis: { disabled: true }, lineStyle: { color, width: row.dashed ? 1.75 : 2.5, type: row.dashed ? "dashed" : "solid" },
+          symbol, showSymbol: many, showAllSymbol: true, symbolSize: (_, p) => (p.dataIndex + i) % every ? 0 : 8,
+          endLabel: { show: Boolean(end), formatter: () => end.lines.map((text, n) => `{${n ? "pad" : "mark"}|${n ? "" : glyph}}${text}`).join("\n"), rich: { mark: { color, width: 16 }, pad: { width: 16 } }, color: ink, lineHeight: LINE, distance: 8, offset: [0, end ? end.placed - end.at : 0] },
+          markArea: i || !bands.length ? undefined : { silent: true, data: bands.map((band, n) => [{ xAxis: band.from, itemStyle: { color: n % 2 ? "transparent" : panel }, label: { formatter: band.lines.join("\n"), color: soft, fontSize: 12, lineHeight: LINE, position: "insideTop", distance: 5 + steps[n] * LINE * deep } }, { xAxis: band.to }]) },
+          markLine: i || !marks.length ? undefined : {
+            symbol: "none", silent: true, lineStyle: { color: soft, type: "dotted", width: 1.5 },
+            data: marks.map((mark, n) => ({ xAxis: mark.x, label: { formatter: mark.text, color: ink, position: "end", rotate: 0, distance: 9 + LINE * rows[n] } })),
+          },
         };
         const dots = {
           name: row.label, type: "custom", data: row.whiskers, color, clip: false, z: 3,
           renderItem: (params, api) => {
-            const [x, low] = api.coord([api.value(0), api.value(1)]), [, middle] = api.coord([api.value(0), api.value(2)]), [, high] = api.coord([api.value(0), api.value(3)]);
+            const [x, from] = api.coord([api.value(0), api.value(1)]), [, middle] = api.coord([api.value(0), api.value(2)]), [, to] = api.coord([api.value(0), api.value(3)]);
             const stroke = { stroke: color, lineWidth: 2 };
             return { type: "group", children: [
-              { type: "line", shape: { x1: x, y1: low, x2: x, y2: high }, style: stroke },
-              ...[low, high].map((y) => ({ type: "line", shape: { x1: x - 4, y1: y, x2: x + 4, y2: y }, style: stroke })),
-              { type: "circle", shape: { cx: x, cy: middle, r: 4 }, style: { fill: css("--paper"), stroke: color, lineWidth: 2 } },
+              { type: "line", shape: { x1: x, y1: from, x2: x, y2: to }, style: stroke },
+              ...[from, to].map((y) => ({ type: "line", shape: { x1: x - 4, y1: y, x2: x + 4, y2: y }, style: stroke })),
+              { type: "circle", shape: { cx: x, cy: middle, r: 3 }, style: { fill: paper, stroke: color, lineWidth: 2 } },
             ] };
           },
         };
         return row.whiskers.length ? [line, dots] : [line];
       });
       return {
-        grid: { left: 64, right: Math.min(200, width * 0.28), top: 16, bottom: 48 },
-        xAxis: { type: "log", min: Math.min(...xs), max: Math.max(...xs), name: chart.x_unit, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("--soft") }, axisTick: { customValues: chart.ticks }, axisLabel: { color: css("--soft"), hideOverlap: true, formatter: short, customValues: chart.ticks }, splitLine: { show: false } },
-        yAxis: { type: "value", name: chart.unit, nameLocation: "middle", nameGap: 44, nameTextStyle: { color: css("--soft") }, axisLabel: { color: css("--soft") }, splitLine: { lineStyle: { color: css("--line") } }, min: 0, max: end },
+        height, grid: { left, right, top, bottom: BOTTOM },
+        xAxis: values(chart.x_unit, { type: chart.log ? "log" : "value", min: first, max: last, nameGap: 28, splitLine: { show: false }, axisTick: { customValues: chart.ticks }, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: chart.ticks ? undefined : false, formatter: short, customValues: chart.ticks } }),
+        yAxis: values(chart.unit, { min: low, max: high, nameGap: 42 }),
         series,
-        tooltip: { formatter: (p) => `${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(3)} ${chart.unit}` },
+        tooltip: { formatter: (p) => say(`${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(4)} ${chart.unit}`) },
       };
     },
-    // one bar per row, cut into the same parts
-    shares: (chart, width) => ({
-      grid: { left: room(width) + 12, right: 28, top: width > 900 ? 40 : 100, bottom: 44 }, legend: { top: 0, left: 0, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
-      yAxis: labels(chart.rows, room(width)), xAxis: values(chart.unit, { min: 0, max: chart.end }),
-      series: chart.parts.map((part, i) => ({
-        name: part, type: "bar", stack: "all", barMaxWidth: 22, data: chart.rows.map((row) => row.values[i]),
-        itemStyle: { color: part === "idle" ? "transparent" : palette[i % palette.length], borderColor: part === "idle" ? css("--soft") : css("--paper"), borderWidth: 1, borderType: part === "idle" ? "dashed" : "solid" },
-        label: { show: true, formatter: (p) => p.value >= 0.055 * chart.end ? `${Math.round(p.value)}` : "", color: part === "idle" ? css("--ink") : "#fff", textBorderColor: part === "idle" ? "transparent" : "#333", textBorderWidth: part === "idle" ? 0 : 2 },
-      })),
-      tooltip: { formatter: (p) => `${p.name}, ${p.seriesName}: ${p.value.toPrecision(3)} ${chart.unit}` },
-    }),
+
     timeline: (chart, width) => {
-      const names = [...new Set(chart.rows.map((row) => row.label))];
-      const end = Math.max(...chart.rows.map((row) => row.end));
+      const kinds = [...new Set(chart.rows.map((row) => row.label))], end = Math.max(...chart.rows.map((row) => row.end)), top = legend(chart.legend, width);
       return {
-        grid: { left: 96, right: 20, top: chart.legend.length ? 44 : 10, bottom: 44 },
-        legend: { show: chart.legend.length > 0, top: 0, left: 0, type: "scroll", data: chart.legend, textStyle: { color: css("--ink") }, itemWidth: 14, itemHeight: 10 },
-        yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: css("--ink") }, axisLine: { show: false } },
-        xAxis: values(chart.unit, { min: 0, max: end, axisLabel: { color: css("--soft"), hideOverlap: true, showMaxLabel: false } }),
-        series: names.map((name, i) => ({
-          name, type: "custom", itemStyle: { color: palette[i % palette.length] }, encode: { x: [1, 2], y: 0 },
-          data: chart.rows.filter((row) => row.label === name).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text })),
+        height: top.height + 56 + 36 * chart.lanes.length,
+        grid: { left: 20 + Math.max(...chart.lanes.map(wide)), right: 20, top: top.height, bottom: 44 }, legend: top.legend,
+        yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: ink }, axisLine: { show: false } },
+        xAxis: values(chart.unit, upTo(end, width)),
+        series: kinds.map((kind, i) => ({
+          name: kind, type: "custom", itemStyle: { color: hue(i) }, encode: { x: [1, 2], y: 0 },
+          data: chart.rows.filter((row) => row.label === kind).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text })),
           renderItem: (params, api) => {
             const from = api.coord([api.value(1), api.value(0)]), to = api.coord([api.value(2), api.value(0)]);
-            const height = Math.min(24, api.size([0, 1])[1] * 0.62);
-            const wide = Math.max(to[0] - from[0], 1);
+            const height = Math.min(24, api.size([0, 1])[1] * 0.62), across = Math.max(to[0] - from[0], 1);
             return {
-              type: "rect", shape: { x: from[0], y: from[1] - height / 2, width: wide, height },
-              style: { fill: palette[i % palette.length], stroke: css("--paper"), lineWidth: wide > 4 ? 1 : 0 },
-              textContent: wide > 9 * name.length ? { style: { text: name, fill: "#fff", stroke: "#333", lineWidth: 2, fontSize: 11 } } : undefined, textConfig: { position: "inside" },
+              type: "rect", shape: { x: from[0], y: from[1] - height / 2, width: across, height },
+              style: { fill: hue(i), stroke: paper, lineWidth: across > 4 ? 1 : 0 },
+              textContent: across > wide(kind) + 8 ? { style: { text: kind, fill: on(i), fontSize: 12, fontFamily: family } } : undefined, textConfig: { position: "inside" },
             };
           },
         })),
-        tooltip: { formatter: (p) => `${p.seriesName}: ${p.data.text}` },
+        tooltip: { formatter: (p) => say(`${p.seriesName}: ${p.data.text}`) },
       };
     },
   };
 
+  const tooltip = { backgroundColor: panel, borderColor: rule, textStyle: { color: ink }, confine: true };
   const drawn = new Map();
-  const render = () => {
+  const render = (onPaper) => {
     for (const chart of charts) {
-      const box = document.querySelector(`[data-chart="${chart.id}"]`);
-      if (!box) continue;
+      const box = document.querySelector(`[data-chart="${chart.id}"]`), width = onPaper ? Math.min(PAPER_WIDTH, box.clientWidth) : box.clientWidth;
+      if (!width) continue; // folded away
+      const { height, ...option } = draw[chart.kind](chart, width);
       drawn.get(chart.id)?.dispose();
-      const instance = echarts.init(box, null, { renderer: "svg" });
-      instance.setOption({ animation: false, color: palette, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...draw[chart.kind](chart, box.clientWidth, box.clientHeight) });
+      box.style.height = `${height}px`;
+      const instance = echarts.init(box, null, { renderer: "svg", width, height });
+      instance.setOption({ animation: false, color: Array.from({ length: HUES }, (_, i) => hue(i)), textStyle: { fontFamily: family }, ...option, tooltip: { ...tooltip, ...option.tooltip } });
+      box.querySelector("svg").setAttribute("aria-hidden", "true"); // its label says what it shows
       drawn.set(chart.id, instance);
     }
   };
-  render();
-  dark.addEventListener("change", render);
+  render(false);
+  window.addEventListener("beforeprint", () => render(true));
+  window.addEventListener("afterprint", () => render(false));
   let pending;
-  window.addEventListener("resize", () => { clearTimeout(pending); pending = setTimeout(render, 150); });
+  window.addEventListener("resize", () => { clearTimeout(pending); pending = setTimeout(() => render(false), 150); });
 
-  const filter = document.getElementById("filter"), rows = [...document.querySelectorAll("#assumption-table tbody tr")], shown = document.getElementById("shown");
-  const apply = () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    for (const row of rows) {
-      const hit = words.every((word) => row.textContent.toLowerCase().includes(word));
-      row.hidden = !hit;
-      count += hit;
-    }
-    shown.textContent = `${count} of ${rows.length}`;
-  };
-  if (filter) {
-    filter.addEventListener("input", apply);
+  for (const box of document.querySelectorAll(".filtered")) {
+    const input = box.querySelector("input"), rows = [...box.querySelectorAll("tbody tr")], shown = box.querySelector("output");
+    const apply = () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let count = 0;
+      for (const row of rows) {
+        row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+        count += !row.hidden;
+      }
+      shown.textContent = `${count} of ${rows.length}`;
+    };
+    input.addEventListener("input", apply);
     apply();
   }
 })();
