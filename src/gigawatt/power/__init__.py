@@ -87,7 +87,7 @@ from gigawatt.power._sizing import Candidate, SizingResult, size
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._spectrum import Spectrum, sensor, spectrum, worst_band
 from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_battery
-from gigawatt.power._waveform import Block, FlatLoad, JobLoad, joined, waveform
+from gigawatt.power._waveform import Block, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
 from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
 from gigawatt.power._wet_bulb import wet_bulb

@@ -94,18 +94,15 @@ def align(
 
 def _typical_year(values: Array, start: datetime, duration_s: float) -> Array:
     """Return the hours from the hour of `start` on, year after year, 29 February as the 28th."""
-    midnight = start.replace(minute=0, second=0, microsecond=0)
-    if midnight != start:
+    if start.replace(minute=0, second=0, microsecond=0) != start:
         raise ValueError(f"a typical year is laid on full hours, not on {start}")
-    hours = [midnight + timedelta(hours=h) for h in range(int(np.ceil(duration_s / HOUR)))]
-    index = np.array([_hour_of_year(time) for time in hours])
-    return np.asarray(values[index])
-
-
-def _hour_of_year(time: datetime) -> int:
-    if (time.month, time.day) == (2, 29):
-        time = time.replace(day=28)
-    return (time.replace(year=2023) - datetime(2023, 1, 1, tzinfo=UTC)) // timedelta(hours=1)
+    first = np.datetime64(start.replace(tzinfo=None), "h")
+    hours = first + np.arange(int(np.ceil(duration_s / HOUR)))
+    years = hours.astype("M8[Y]")
+    of_year = (hours - years.astype("M8[h]")).astype(np.int64)
+    days = ((years + 1).astype("M8[D]") - years.astype("M8[D]")).astype(np.int64)
+    before_29_february = 59 * 24
+    return np.asarray(values[np.where((days == 366) & (of_year >= before_29_february), of_year - 24, of_year)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""Watts of a server around its accelerators: hosts, memory, cards, switches inside, fans, supplies (data/server_power.csv).
+"""Watts of a server around its accelerators: hosts, memory, cards, switches inside, fans, supplies (data/server_power.csv); of the
+network between servers: switches and transceivers (data/network_power.csv).
 
     server = (accelerators + parts) * (1 + fans) / supply efficiency
 
@@ -15,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+from gigawatt.catalog import sourced_table
 from gigawatt.evidence import Breakdown, Grade, Sourced
 
 FANS, SUPPLY, ACCELERATORS = "fans", "supply efficiency", "accelerators"
@@ -60,6 +62,30 @@ def server_power(name: str) -> ServerPower:
 def servers_with_power() -> tuple[str, ...]:
     """Return the names of the classes of servers."""
     return tuple(_table())
+
+
+@cache
+def network_facts() -> Mapping[str, Sourced]:
+    """Return the numbers of data/network_power.csv by key ("switch", "transceiver_400g")."""
+    return MappingProxyType(sourced_table("gigawatt.power", "data/network_power.csv"))
+
+
+def network_power(switches: float, transceivers_400g: float = 0.0, transceivers_800g: float = 0.0) -> Breakdown:
+    """Return the power of so many switches of 64 ports of 400 Gb/s and of transceivers (both ends counted), W, by part.
+
+    A rail-optimised leaf and spine for 8 H100, 8*1.5/64 switches, 8 transceivers at the cards and 12 of 800 Gb/s in
+    switches: 0.44 kW. Raises ValueError for negative numbers.
+    """
+    if min(switches, transceivers_400g, transceivers_800g) < 0:
+        raise ValueError("numbers of switches and transceivers cannot be below 0")
+    facts = network_facts()
+    watts = {
+        "switches": switches * facts["switch"].best,
+        "transceivers": transceivers_400g * facts["transceiver_400g"].best
+        + transceivers_800g * facts["transceiver_800g"].best,
+    }
+    watts["conversion losses"] = sum(watts.values()) * (1 / facts["supply_efficiency"].best - 1)
+    return Breakdown.of("network between servers", "W", watts)
 
 
 @cache

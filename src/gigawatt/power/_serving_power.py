@@ -34,7 +34,7 @@ def serving_power_facts() -> Mapping[str, Sourced]:
 def serving_power(chip: ChipPower, sequences: Numbers) -> Numbers:
     """Return the power of each chip of a replica that serves `sequences` at once, W; `waiting` at none.
 
-    H100: 445 W at 8, 615 W at 256. Between 0 and 1 sequence on average the chip waits for part of the time. Raises
+    H100: 444 W at 8, 616 W at 256. Between 0 and 1 sequence on average the chip waits for part of the time. Raises
     ValueError for a negative number.
     """
     n = np.asarray(sequences, dtype=np.float64)

@@ -1,11 +1,12 @@
 """Published facts about whole systems against predictions of them: `gigawatt validate cases`.
 
 A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), the `engine` that
-answers (`plan`, or `goodput` with the `days` of wall time it looks at), and `checks`: output path (several joined by " + "
+answers (`plan`, `goodput` with the `days` of wall time it looks at, or `power` with its own fields under `power` instead of a
+scenario), and `checks`: output path (several joined by " + "
 are summed), a `label` where that of the output does not say enough, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input, and
 overrides (`set`) of this check alone.
 
-Facts of data/goodput_published.csv that no case predicts stand with their reason in data/goodput_status.csv.
+Facts of data/goodput_published.csv and power_published.csv that no case predicts stand with their reason in the _status.csv beside.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from gigawatt.planning import goodput_scenario, plan_scenario
 from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.scenario import Scenario, load_scenario, scenario_from_mapping
 from gigawatt.validation._goodput_values import goodput_values
+from gigawatt.validation._power_values import power_values
 
-ENGINES = ("plan", "goodput")
+ENGINES = ("plan", "goodput", "power")
 # Few runs: enough for a goodput to a third of a point, and the same in every validation.
 REPLICATES, SEED = 20, 0
 DAY = 86_400.0
-_CASE_FIELDS = ("id", "title", "scenario", "file", "set", "engine", "days", "checks")
+_CASE_FIELDS = ("id", "title", "scenario", "file", "power", "set", "engine", "days", "checks")
 _CHECK_FIELDS = ("output", "label", "published", "tolerance", "source", "date", "served_as_input", "note", "set")
 
 
@@ -38,16 +40,17 @@ def validate_cases(path: Path | None = None) -> dict[str, Any]:
 
     A row has id, title, output, label, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct
     (distance from the published range, 0 inside it, before tolerance), served_as_input, source, note, skipped (the reason
-    or None). With the packaged cases come `not_predicted`, the published facts on goodput that are no case, with the
-    reason. Raises InputError for files that cannot be read.
+    or None). With the packaged cases come `not_predicted` and `not_predicted_power`, the published facts on goodput and on
+    power that are no case, with the reason. Raises InputError for files that cannot be read.
     """
     if path is None:
         with as_file(files("gigawatt.validation").joinpath("cases")) as folder:
-            return _run(sorted(folder.glob("*.yaml"))) | {"not_predicted": not_predicted()}
+            result = _run(sorted(folder.glob("*.yaml")))
+        return result | {"not_predicted": not_predicted(), "not_predicted_power": not_predicted_power()}
     found = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     if not found:
         raise InputError(Problem(message="this folder holds no case", location=str(path), allowed="*.yaml files"))
-    return _run(found) | {"not_predicted": []}
+    return _run(found) | {"not_predicted": [], "not_predicted_power": []}
 
 
 def not_predicted() -> list[dict[str, str]]:
@@ -61,6 +64,21 @@ def not_predicted() -> list[dict[str, str]]:
             "detail": row["detail"],
         }
         for row in _table("goodput_status.csv")
+        if row["status"] == "not predictable"
+    ]
+
+
+def not_predicted_power() -> list[dict[str, str]]:
+    """Return the published facts on power that no case predicts: id, quantity, value, unit, reason, detail."""
+    facts = {row["id"]: row for row in _table("power_published.csv")}
+    return [
+        {
+            "id": row["id"],
+            **{name: facts[row["id"]][name] or "" for name in ("quantity", "value", "unit")},
+            "reason": row["reason"],
+            "detail": row["detail"],
+        }
+        for row in _table("power_status.csv")
         if row["status"] == "not predictable"
     ]
 
@@ -92,11 +110,13 @@ def _case(document: Document) -> list[dict[str, Any]]:
     checks = case.get("checks")
     if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
         raise _wrong(document, "checks", "a case needs a list of checks")
-    if ("scenario" in case) == ("file" in case):
-        raise _wrong(document, "scenario", "a case needs either an inline scenario or a file")
     engine = str(case.get("engine", ENGINES[0]))
     if engine not in ENGINES:
         raise _wrong(document, "engine", "unknown engine", engine, ", ".join(ENGINES))
+    if (engine == "power") != isinstance(case.get("power"), dict):
+        raise _wrong(document, "power", "a case of the power engine needs its fields under power, no other has them")
+    if ("scenario" in case) + ("file" in case) + ("power" in case) != 1:
+        raise _wrong(document, "scenario", "a case needs either an inline scenario or a file")
     days = case.get("days")
     if "days" in case and engine != "goodput":
         raise _wrong(document, "days", "only the goodput engine looks at a number of days", allowed="engine: goodput")
@@ -121,6 +141,11 @@ def _answer(
     document: Document, engine: str, days: float | None, overrides: Sequence[str]
 ) -> Mapping[str, Output] | str:
     """Return the outputs of the engine by path, or why it has no answer."""
+    if engine == "power":
+        try:
+            return power_values(document, overrides)
+        except ValueError as error:
+            return str(error)
     try:
         scenario = _scenario(document, overrides)
         if engine == "plan":
