@@ -27,10 +27,11 @@ from gigawatt.timeline import Timeline
 def event_set(state: Mitigated, settle_s: float, step_s: float = 0.1, lead_s: float = 60.0) -> tuple[LoadEvent, ...]:
     """Return the records of what happens to the site: start, stop, crash with restart, checkpoint, and steady steps.
 
-    Each begins `lead_s` before and ends `settle_s` after; ramp limits need about swing/limit of it.
+    Each begins at least `lead_s` before and ends `settle_s` after; ramp limits need about swing/limit of it.
     """
     site, job = state.site, state.site.job
     long = max(settle_s, job.start_s + settle_s, job.stop_s + settle_s)
+    lead_s = max(lead_s, long / 8.0)  # what is settled before an event is read off the first tenth of its record
     back = lead_s + site.checkpoint_s
     again = lead_s + max(site.outage_s, state.crash_stop_s)
     stories: dict[str, tuple[list[tuple[str, float, float]], float]] = {
