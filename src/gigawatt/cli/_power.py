@@ -24,6 +24,9 @@ def power(
     ] = None,
     year: Annotated[bool, typer.Option("--year/--no-year", help="Dispatch a year, hour by hour.")] = True,
     caps: Annotated[bool, typer.Option("--caps/--no-caps", help="Try power caps.")] = True,
+    measures: Annotated[
+        bool, typer.Option("--measures/--no-measures", help="Size batteries and other measures that would comply.")
+    ] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same answer.")] = 0,
     export: Annotated[
         Path | None, typer.Option("--export", help="Write the load over --duration: .csv or .parquet.")
@@ -55,7 +58,13 @@ def power(
     question = load_scenario(scenario, chosen)
     with working("computing"):
         report = power_scenario(
-            question, duration_s=duration_s, resolution_s=resolution_s, seed=seed, year=year, caps=caps
+            question,
+            duration_s=duration_s,
+            resolution_s=resolution_s,
+            seed=seed,
+            year=year,
+            caps=caps,
+            measures=measures,
         )
     data: dict[str, Any] = report.to_dict()
     if out is not None:

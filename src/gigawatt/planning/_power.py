@@ -22,6 +22,7 @@ from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._goodput import accelerator_hour_usd
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._power_load import Levels, base_load, job_load, levels_of, run_events
+from gigawatt.planning._power_mix import BatteryRow, Calming, batteries, calming, economics_of, site_load
 from gigawatt.planning._power_year import PowerYear, battery_of, year_of
 from gigawatt.scenario import Scenario
 
@@ -31,6 +32,9 @@ MOST_SAMPLES = 4_000_000
 LONGEST_S, FINEST_S = 366 * 86_400.0, 1e-3
 # Points of a page.
 SHOWN = 1_500
+# The ramp to which a battery on the site is set where nothing asked for limits ramps: 10 MW/min.
+USUAL_RAMP_W_PER_S = 10e6 / 60.0
+FILTER_S = 60.0
 # Caps of the sweep, as shares of what the chip draws in training.
 CAPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
 
@@ -60,6 +64,25 @@ class CapRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """What the grid sees of the record behind the battery of the site, set to `ramp_w_per_s`."""
+
+    ramp_w_per_s: float
+    smoothed: power.Smoothed
+    compliance: tuple[power.ComplianceResult, ...]
+
+    def to_dict(self, window_s: float) -> dict[str, Any]:
+        """Return plain data for JSON, the record in windows."""
+        block = power.Block.of(self.smoothed.grid_w, self.smoothed.step_s)
+        return {
+            "ramp_w_per_s": self.ramp_w_per_s,
+            **self.smoothed.to_dict(),
+            "shown": power.resample([block], window_s).to_dict(),
+            "compliance": [result.to_dict() for result in self.compliance],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PowerReport:
     """The power of a scenario's job. `record` is the site by the moment from `begin_s` of the run on; `year` None where
     it was not asked for.
@@ -77,6 +100,9 @@ class PowerReport:
     spectrum: power.Spectrum
     ramps: power.RampCurve
     compliance: tuple[power.ComplianceResult, ...]
+    behind: Behind | None
+    batteries: tuple[BatteryRow, ...]
+    calming: tuple[Calming, ...]
     caps: tuple[CapRow, ...]
     year: PowerYear | None
     notes: tuple[str, ...]
@@ -93,7 +119,8 @@ class PowerReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         base, record, step = self.base, self.record, self.step
-        shown = power.resample([record], max(len(record.power_w) // SHOWN, 1) * record.step_s)
+        window_s = max(len(record.power_w) // SHOWN, 1) * record.step_s
+        shown = power.resample([record], window_s)
         return {
             "version": __version__,
             "scenario": self.scenario.name,
@@ -130,6 +157,9 @@ class PowerReport:
             "spectrum": _thinned(self.spectrum),
             "ramps": self.ramps.to_dict(),
             "compliance": [result.to_dict() for result in self.compliance],
+            "behind": None if self.behind is None else self.behind.to_dict(window_s),
+            "batteries": [row.to_dict() for row in self.batteries],
+            "calming": [found.to_dict() for found in self.calming],
             "caps": [row.to_dict() for row in self.caps],
             "year": None if self.year is None else self.year.to_dict(),
             "warnings": [*self.notes, *(() if self.year is None else self.year.warnings), *self.inputs.notes],
@@ -157,8 +187,10 @@ def power_scenario(
     seed: int = 0,
     year: bool = True,
     caps: bool = True,
+    measures: bool = True,
 ) -> PowerReport:
-    """Return the power of a scenario's job: `duration_s` of it in samples of `resolution_s`, verdicts, a year, caps.
+    """Return the power of a scenario's job: `duration_s` of it in samples of `resolution_s`, verdicts, measures that
+    would comply, a year, caps.
 
     Raises InputError for what cannot be, InfeasibleError where no plan is possible.
     """
@@ -175,6 +207,7 @@ def power_scenario(
     contract = grid if grid is not None else float(record.maximum_w.max())
     hourly = accelerator_hour_usd(inputs, base.training, base.reliability.goodput)
     abilities = _abilities(scenario, base, levels)
+    site, money = site_load(inputs, base, levels), economics_of(inputs, None if hourly is None else hourly / HOUR)
     return PowerReport(
         scenario=scenario,
         inputs=inputs,
@@ -190,6 +223,9 @@ def power_scenario(
         compliance=tuple(
             power.check(each, record.power_w, resolution_s, contract_w=contract, abilities=abilities) for each in sets
         ),
+        behind=_behind(scenario, sets, record, contract, abilities),
+        batteries=batteries(site, money, contract) if measures else (),
+        calming=calming(site, sets, money, contract) if measures else (),
         caps=_cap_rows(inputs, base) if caps else (),
         year=year_of(inputs, base, None if hourly is None else hourly / HOUR) if year else None,
         notes=_notes(duration_s, record_s, events is None),
@@ -256,6 +292,37 @@ def _abilities(scenario: Scenario, base: Evaluation, levels: Levels) -> power.Si
         curtail_response_s=base.reliability.save_s,
         curtail_s_per_year=contract.hours if contract is not None else math.inf,
     )
+
+
+def _behind(
+    scenario: Scenario,
+    sets: Sequence[power.Requirements],
+    record: power.Block,
+    contract_w: float,
+    abilities: power.SiteAbilities,
+) -> Behind | None:
+    """Return the record behind the batteries of the site, None where there are none: they follow a filter and the least
+    ramp limit that is asked for.
+    """
+    battery = battery_of(scenario)
+    if battery is None:
+        return None
+    limits = [min(ramp.up.at(contract_w), ramp.down.at(contract_w)) for each in sets for ramp in each.ramps]
+    ramp = min(limits, default=USUAL_RAMP_W_PER_S)
+    store = power.Store(
+        discharge_w=battery.discharge_w,
+        charge_w=battery.charge_w,
+        energy_j=battery.energy_j,
+        discharge_efficiency=battery.discharge_efficiency,
+        charge_efficiency=battery.charge_efficiency,
+    )
+    controller = power.Controller(ramp_up_w_per_s=ramp, ramp_down_w_per_s=ramp, filter_s=FILTER_S)
+    first = float(record.power_w[: max(1, round(FILTER_S / record.step_s))].mean())
+    smoothed = power.smooth(record.power_w, record.step_s, store, controller, start_w=first)
+    checked = tuple(
+        power.check(each, smoothed.grid_w, record.step_s, contract_w=contract_w, abilities=abilities) for each in sets
+    )
+    return Behind(ramp_w_per_s=ramp, smoothed=smoothed, compliance=checked)
 
 
 def _steady_spectrum(

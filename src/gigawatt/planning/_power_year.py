@@ -187,7 +187,7 @@ def hours_of(inputs: Inputs) -> Hours:
 
     return Hours(
         price=series("prices", None, "USD/J", flat_price),
-        carbon=series("carbon", None, "kg/J", power.carbon_facts()["grid.us_2022"].best),
+        carbon=series("carbon", None, "kg/J", power.carbon_facts()["grid.us_2023"].best),
         ambient_k=series("temperature", TEMPERATURE, "K", 0.0),
         humidity=series("humidity", HUMIDITY, "", 0.0),
         start=start,

@@ -101,6 +101,45 @@ def clause_rows(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def battery_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the smallest batteries: ramp limit, power, energy used, dP^2/(2R) of a start, event, life, cost a year."""
+    rows = []
+    for row in report["batteries"]:
+        sizing = row["sizing"]
+        rows.append(
+            [
+                _per_minute(row["ramp_w_per_s"]),
+                format_quantity(sizing["power_w"], "W"),
+                format_quantity(sizing["charge_j"], "J"),
+                format_quantity(row["closed_j"], "J"),
+                sizing["charge_event"] or "none",
+                "" if sizing["life_years"] is None else f"{sizing['life_years']:.0f} years",
+                format_quantity(sizing["usd_per_year"], "USD"),
+            ]
+        )
+    return rows
+
+
+BATTERY_COLUMNS = ("ramp limit", "power", "energy", "dP²/2R", "set by", "life", "a year")
+
+
+def measure_rows(found: Mapping[str, Any], mixes: str) -> list[list[str]]:
+    """Return measures ("alone") or mixes ("mixes"): what, whether it complies, cost a year, extra power, work lost."""
+    return [
+        [
+            mix["label"],
+            "yes" if mix["complies"] else "no",
+            format_quantity(mix["usd_per_year"], "USD"),
+            format_quantity(mix["extra_w"], "W") if mix["extra_w"] else "-",
+            f"{mix['lost_throughput']:.1%}" if mix["lost_throughput"] else "-",
+        ]
+        for mix in found[mixes]
+    ]
+
+
+MEASURE_COLUMNS = ("measure", "complies", "a year", "extra power", "work lost")
+
+
 def cap_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """Return the caps: cap, accelerators, run, energy, cost, peak."""
     rows = []
@@ -185,6 +224,26 @@ def print_power(report: Mapping[str, Any], console: Console) -> None:
     _print(console, "ramps", ("over", "rise", "fall", "99 % stay below"), ramp_rows(report))
     for result in report["compliance"]:
         _print_clauses(result, console)
+    behind = report["behind"]
+    if behind is not None:
+        console.print(
+            f"behind the battery, set to {_per_minute(behind['ramp_w_per_s'])}: it gives up to {format_quantity(behind['discharge_w'], 'W')}, takes up to {format_quantity(behind['charge_w'], 'W')}, moves {format_quantity(behind['charge_range_j'], 'J')}",
+            highlight=False,
+        )
+        console.print()
+        for result in behind["compliance"]:
+            _print_clauses(result, console, "behind the battery: ")
+    if report["batteries"]:
+        _print(console, "the smallest battery for a ramp limit", BATTERY_COLUMNS, battery_rows(report))
+    for found in report["calming"]:
+        title = f"{found['requirements']}: measures alone, with the store each needs"
+        _print(console, title, MEASURE_COLUMNS, measure_rows(found, "alone"))
+        _print(
+            console,
+            f"{found['requirements']}: cheapest of {found['tried']} mixes",
+            MEASURE_COLUMNS,
+            measure_rows(found, "mixes"),
+        )
     if report["caps"]:
         _print(
             console,
@@ -209,11 +268,11 @@ def _print(console: Console, title: str, headings: Sequence[str], rows: Sequence
     console.print()
 
 
-def _print_clauses(result: Mapping[str, Any], console: Console) -> None:
+def _print_clauses(result: Mapping[str, Any], console: Console, lead: str = "") -> None:
     missed = sum(clause["verdict"] == "missed" for clause in result["clauses"])
     open_ = sum(clause["verdict"] == "not judged" for clause in result["clauses"])
     verdict = f"{missed} missed" if missed else "all met" if not open_ else "none missed"
-    title = f"{result['requirements']}: {verdict}" + (f", {open_} not judged" if open_ else "")
+    title = f"{lead}{result['requirements']}: {verdict}" + (f", {open_} not judged" if open_ else "")
     console.print(Text(title, style="bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading, justify in (("clause", "left"), ("verdict", "left"), ("value", "right"), ("limit", "right")):

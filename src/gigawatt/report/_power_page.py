@@ -9,13 +9,17 @@ from gigawatt.quantity import format_quantity
 from gigawatt.report._charts import Chart, Line, areas_chart, axis, breakdown_chart, lines_chart
 from gigawatt.report._page import Card, Cards, Cell, Notes, Section, Table, Text, page
 from gigawatt.report._power import (
+    BATTERY_COLUMNS,
+    MEASURE_COLUMNS,
     account_rows,
     answer_rows,
+    battery_rows,
     cap_rows,
     clause_rows,
     facts,
     limit_rows,
     limit_words,
+    measure_rows,
     ramp_rows,
     source_rows,
 )
@@ -49,6 +53,8 @@ def power_page(report: Mapping[str, Any]) -> str:
         Section(title="Spectrum and ramps", blocks=[_spectrum_chart(report), _ramp_chart(report)]),
         Section(title="What the grid asks", blocks=[block for r in report["compliance"] for block in _clauses(r)]),
     ]
+    if report["batteries"] or report["behind"]:
+        sections.append(Section(title="What would calm it", blocks=_calming(report)))
     if report["caps"]:
         sections.append(Section(title="Power caps", blocks=[_cap_chart(report)]))
     if year is not None:
@@ -207,6 +213,64 @@ def _clauses(result: Mapping[str, Any]) -> list[Any]:
         caption=f"Shares are of {format_quantity(result['contract_w'], 'W')}.",
     )
     return [table, Notes(items=sources, hint=True) if sources else None]
+
+
+def _calming(report: Mapping[str, Any]) -> list[Any]:
+    blocks: list[Any] = []
+    behind = report["behind"]
+    if behind is not None:
+        blocks.append(_behind_chart(report))
+        blocks += [block for result in behind["compliance"] for block in _clauses(result)[:1]]
+    if report["batteries"]:
+        blocks.append(
+            Table(
+                columns=BATTERY_COLUMNS,
+                rows=battery_rows(report),
+                title="The smallest battery for a ramp limit",
+                caption="Over starts, stops, crashes with restarts, checkpoints and steps; dP²/2R is the closed form for a start at the mean of the step. Life is the shorter of calendar and cycling.",
+            )
+        )
+    for found in report["calming"]:
+        for mixes, title in (("alone", "Each measure alone, with the store it needs"), ("mixes", "The cheapest mixes")):
+            blocks.append(
+                Table(
+                    columns=MEASURE_COLUMNS,
+                    rows=measure_rows(found, mixes),
+                    title=f"{title}: {found['requirements']}",
+                    caption=f"Of {found['tried']} mixes; costs a year with capital, energy, wear and lost work."
+                    if mixes == "mixes"
+                    else "",
+                )
+            )
+    return blocks
+
+
+def _behind_chart(report: Mapping[str, Any]) -> Chart:
+    record, behind = report["record"], report["behind"]
+    factor, unit = axis(record["duration_s"], "s")
+    times = [at / factor for at in record["shown"]["start_s"]]
+    load, grid = ([w / MW for w in shown["mean_w"]] for shown in (record["shown"], behind["shown"]))
+    spans = [[w / MW for w in behind["shown"][key]] for key in ("minimum_w", "maximum_w")]
+    table = [[f"{x:.3g} {unit}", f"{a:.1f} MW", f"{b:.1f} MW"] for x, a, b in zip(times, load, grid, strict=True)]
+    return lines_chart(
+        "behind",
+        "Behind the battery",
+        f"Battery set to {60 * behind['ramp_w_per_s'] / MW:,.3g} MW/min: it moves {format_quantity(behind['charge_range_j'], 'J')}, gives up to {format_quantity(behind['discharge_w'], 'W')}.",
+        [
+            Line(label="site", points=list(zip(times, load, strict=True)), dashed=True),
+            Line(
+                label="grid",
+                points=list(zip(times, grid, strict=True)),
+                envelope=list(zip(times, *spans, strict=True)),
+            ),
+        ],
+        x_unit=unit,
+        unit="MW",
+        columns=["from", "site", "grid"],
+        table=_some(table),
+        log=False,
+        y_range=_range([*load, *grid]),
+    )
 
 
 def _cap_chart(report: Mapping[str, Any]) -> Chart:
