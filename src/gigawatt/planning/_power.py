@@ -35,6 +35,7 @@ SHOWN = 1_500
 # The ramp to which a battery on the site is set where nothing asked for limits ramps: 10 MW/min.
 USUAL_RAMP_W_PER_S = 10e6 / 60.0
 FILTER_S = 60.0
+SHOWN_STEP = 400
 # Caps of the sweep, as shares of what the chip draws in training.
 CAPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
 
@@ -141,8 +142,7 @@ class PowerReport:
                 "mean_w": step.mean_w,
                 "swing_w": step.swing_w,
                 "storage_j": step.storage_j,
-                "edges_s": step.edges_s.tolist(),
-                "power_w": step.power_w.tolist(),
+                "shown": _steady(self.loads, step.period_s, step.period_s / SHOWN_STEP).to_dict(),
             },
             "record": {
                 "begin_s": self.begin_s,
@@ -168,7 +168,8 @@ class PowerReport:
 
 def _thinned(found: power.Spectrum) -> dict[str, Any]:
     """Return a spectrum in at most SHOWN bins of equal width in log frequency, the largest line of each kept."""
-    hertz, watts = found.frequency_hz[1:], found.amplitude_w[1:]
+    first = power.LINE_BINS  # below it is only the window's own width
+    hertz, watts = found.frequency_hz[first:], found.amplitude_w[first:]
     bins = np.minimum((np.log(hertz / hertz[0]) / math.log(hertz[-1] / hertz[0]) * SHOWN).astype(int), SHOWN - 1)
     keep = [int(np.flatnonzero(bins == b)[np.argmax(watts[bins == b])]) for b in np.unique(bins)]
     return {
@@ -329,12 +330,19 @@ def _steady_spectrum(
     loads: Sequence[power.JobLoad | power.FlatLoad], resolution_s: float, step_s: float
 ) -> power.Spectrum:
     """Return the spectrum of undisturbed steps, 64 of them, so that its lines are those of the step."""
+    step = min(resolution_s, step_s / 16.0)
     job, rest = loads
     assert isinstance(job, power.JobLoad)
-    steady = replace(job, events=None)
-    step = min(resolution_s, step_s / 16.0)
-    record = power.joined(power.waveform((steady, rest), 64.0 * step_s, step))
+    record = power.joined(power.waveform((replace(job, events=None), rest), 64.0 * step_s, step))
     return power.spectrum(record.power_w, step)
+
+
+def _steady(loads: Sequence[power.JobLoad | power.FlatLoad], duration_s: float, window_s: float) -> power.Resampled:
+    """Return undisturbed steps in windows."""
+    job, rest = loads
+    assert isinstance(job, power.JobLoad)
+    blocks = power.waveform((replace(job, events=None), rest), duration_s, window_s)
+    return power.resample(blocks, window_s).whole()
 
 
 def _cap_rows(inputs: Inputs, base: Evaluation) -> tuple[CapRow, ...]:

@@ -103,7 +103,7 @@ class PowerYear:
         for _, result in self.stretches:
             for child in result.usd.children:
                 parts[child.label] = parts.get(child.label, 0.0) + child.value
-        return Breakdown.of("cost of the year", "USD", parts)
+        return Breakdown.of("cost of the year", "USD", {name: value for name, value in parts.items() if value})
 
     def energy_j(self) -> dict[str, float]:
         """Return the energy of every source."""
@@ -245,7 +245,10 @@ def year_of(inputs: Inputs, base: Evaluation, usd_per_accelerator_s: float | Non
     share = _steps(inputs.scenario, "fleet", hours, [(s.start, s.share) for s in asked.fleet or ()], 1.0)
     it_w = base.value("power.it") * share
     plant = power.cooling_plant(_cooling(inputs))
+    most = power.heat_capacity(plant, hours.ambient_k, hours.humidity) * float(it_w.max())
+    share = share * np.minimum(np.divide(most, it_w, out=np.ones_like(it_w), where=it_w > 0), 1.0)
     cooled = power.cool_year(plant, np.maximum(it_w, 1.0), hours.ambient_k, hours.humidity)
+    it_w = np.minimum(it_w, most)
     load = it_w * (cooled.pue if asked.cooling or inputs.scenario.site.pue is None else inputs.value("site.pue"))
     limit = inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else math.inf
     grid = _steps(inputs.scenario, "grid", hours, [(s.start, s.limit) for s in asked.grid or ()], limit)
@@ -543,7 +546,7 @@ def _warnings(inputs: Inputs, base: Evaluation, cooled: power.CoolingYear, usefu
     notes = []
     if cooled.limited_s > 0:
         notes.append(
-            f"in {cooled.limited_s / HOUR:,.0f} hours the air is too warm for the cooling to reject all heat (least {cooled.capacity.min():.0%})"
+            f"in {cooled.limited_s / HOUR:,.0f} hours the air is too warm for the cooling to reject all heat (least {cooled.capacity.min():.0%}): accelerators stand still for the rest of it"
         )
     if inputs.scenario.site.pue is not None and inputs.scenario.power.cooling is None:
         notes.append("the given PUE holds all year; power.cooling takes it from the weather")

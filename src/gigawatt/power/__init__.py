@@ -85,7 +85,7 @@ from gigawatt.power._site import (
 )
 from gigawatt.power._sizing import Candidate, SizingResult, size
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
-from gigawatt.power._spectrum import Spectrum, sensor, spectrum, worst_band
+from gigawatt.power._spectrum import LINE_BINS, Spectrum, sensor, spectrum, worst_band
 from gigawatt.power._storage import Economics, LoadEvent, Sizing, Technology, size_battery
 from gigawatt.power._waveform import Block, joined, waveform
 from gigawatt.power._weak_grid import rate_of_change_of_frequency, voltage_step
@@ -96,6 +96,7 @@ __all__ = [
     "ASSUMPTIONS",
     "COOLING_KINDS",
     "GENERATORS",
+    "LINE_BINS",
     "MEGAPACKS",
     "PHASES",
     "REQUIREMENT_FIELDS",

@@ -257,7 +257,7 @@ def settle(
         price_usd_per_j=price_usd_per_j,
         value_usd_per_w=worth,
         limits=limits,
-        status=_status(site, power_w[UNSERVED], limits, price_usd_per_j is not None),
+        status=_status(site, power_w, limits, price_usd_per_j is not None),
         method=method,
     )
 
@@ -327,7 +327,8 @@ def _limits(worth: Mapping[str, Floats]) -> tuple[Limit, ...]:
     return tuple(sorted(found, key=lambda limit: (limit.unit == "J", -limit.value_usd_per_unit)))
 
 
-def _status(site: SiteYear, unserved_w: Floats, limits: tuple[Limit, ...], known: bool) -> str:
+def _status(site: SiteYear, power_w: Mapping[str, Floats], limits: tuple[Limit, ...], known: bool) -> str:
+    unserved_w = power_w[UNSERVED]
     short = unserved_w > TINY_W
     aside = {r.name for r in site.renewables} | {g.name for g in site.generators if g.capacity_w <= 0}
     if site.battery is not None and not (site.battery.discharge_w > 0 and site.battery.energy_j > 0):
@@ -335,7 +336,9 @@ def _status(site: SiteYear, unserved_w: Floats, limits: tuple[Limit, ...], known
     firm = [limit for limit in limits if limit.name not in aside]
     binding = f"; {firm[0]}" if firm else "; no limit of grid, generators or battery binds" if known else ""
     if not bool(short.any()):
-        return f"the load is served{binding}"
+        gave = {rung.label: float(power_w[rung.label].sum()) * site.step_s / J_PER_MWH for rung in site.ladder}
+        words = [f"{label} {mwh:,.0f} MWh" for label, mwh in gave.items() if mwh >= 0.5]
+        return f"{'the load is served' if not words else 'part of the load gives way: ' + ', '.join(words)}{binding}"
     energy = float(unserved_w.sum()) * site.step_s / J_PER_MWH
     worst = int(np.argmax(unserved_w))
     return (

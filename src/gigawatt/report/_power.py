@@ -207,8 +207,10 @@ def account_rows(year: Mapping[str, Any]) -> list[list[str]]:
 
 def _mass(kg: float) -> str:
     """Return a mass from grams to thousands of tonnes."""
+    if kg >= 1e5:
+        return f"{kg / 1e3:,.0f} t"
     if kg >= 1e3:
-        return f"{kg / 1e3:,.4g} t"
+        return f"{kg / 1e3:.3g} t"
     return f"{kg:.3g} kg" if kg >= 1 or kg == 0 else f"{1e3 * kg:.3g} g"
 
 

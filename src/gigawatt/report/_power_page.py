@@ -80,35 +80,33 @@ def _some(rows: Sequence[Sequence[str]], most: int = TABLED) -> list[list[str]]:
 
 def _step_chart(report: Mapping[str, Any]) -> Chart:
     step = report["step"]
-    edges, watts = step["edges_s"], [value / MW for value in step["power_w"]]
-    points = [point for a, b, w in zip(edges, edges[1:], watts, strict=False) for point in ((a, w), (b, w))]
+    shown = step["shown"]
     factor, unit = axis(step["period_s"], "s")
+    times = [at / factor for at in shown["start_s"]]
+    mean, low, high = ([w / MW for w in shown[key]] for key in ("mean_w", "minimum_w", "maximum_w"))
+    table = [
+        [format_quantity(x * factor, "s"), f"{m:.2f} MW", f"{a:.2f} MW", f"{b:.2f} MW"]
+        for x, m, a, b in zip(times, mean, low, high, strict=True)
+    ]
     return lines_chart(
         "step",
         "One undisturbed step",
-        f"Whole site, all pipeline stages together; mean {format_quantity(step['mean_w'], 'W')}. Cooling draws its mean, since it is too slow to follow.",
-        [Line(label="site", points=[(x / factor, y) for x, y in _thin(points)])],
+        f"Whole site, all pipeline stages together; mean {format_quantity(step['mean_w'], 'W')}. Mean and span of every {format_quantity(shown['window_s'], 's')}. Cooling draws its mean, since it is too slow to follow.",
+        [
+            Line(
+                label="site",
+                points=list(zip(times, mean, strict=True)),
+                envelope=list(zip(times, low, high, strict=True)),
+            )
+        ],
         x_unit=unit,
         unit="MW",
-        columns=["from", "power"],
-        table=_some([[format_quantity(a, "s"), f"{w:.2f} MW"] for a, w in zip(edges, watts, strict=False)]),
+        columns=["from", "mean", "least", "most"],
+        table=_some(table),
         log=False,
-        y_range=_range(watts),
+        y_range=_range([*low, *high]),
         says=f"swing {format_quantity(step['swing_w'], 'W')} in {format_quantity(step['period_s'], 's')}",
     )
-
-
-def _thin(points: Sequence[tuple[float, float]], most: int = 3000) -> Sequence[tuple[float, float]]:
-    """Return points such that each of `most` stretches keeps its smallest and largest."""
-    if len(points) <= most:
-        return points
-    size = -(-len(points) // (most // 2))
-    kept = []
-    for first in range(0, len(points), size):
-        part = points[first : first + size]
-        ends = {part.index(min(part, key=lambda p: p[1])), part.index(max(part, key=lambda p: p[1]))}
-        kept += [part[i] for i in sorted(ends)]
-    return kept
 
 
 def _range(values: Sequence[float], room: float = 0.06) -> tuple[float, float]:
