@@ -125,7 +125,7 @@ def _lines(blocks: Iterable[Samples], kind: str, about: Mapping[str, Any], step_
     for block in blocks:
         for t, mean in zip(block.times_s.tolist(), block.power_w.tolist(), strict=True):
             if kind == "pypsa":
-                stamp = (FIRST + timedelta(seconds=t)).replace(tzinfo=None).isoformat(sep=" ")
+                stamp = (FIRST + timedelta(seconds=t)).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
                 yield f"{stamp},{mean / MW:.6f}\n"
             else:
                 yield f"{round(t / step_s)},{mean / MW:.6f}\n"
