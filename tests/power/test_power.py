@@ -9,13 +9,17 @@ from gigawatt.power import (
     Load,
     accelerators_fed,
     assess,
+    chip_power,
     phase_power,
     ramp_energy,
     smoothing_energy,
     swing_fundamental,
 )
 
-VALUES = {path: load_catalog().fact(path).best for path in ASSUMPTIONS}
+PHASES = {"idle": "idle", "compute": "training", "communication": "communication", "checkpoint": "checkpoint"}
+VALUES = {
+    path: load_catalog().fact(path).best for path in ASSUMPTIONS if path.removesuffix("_fraction")[6:] not in PHASES
+} | {f"power.{name}_fraction": chip_power("H100").share(phase) for name, phase in PHASES.items()}
 H100 = Load(name="H100 SXM", count=100_000, tdp_w=700, server_max_w_per_accelerator=1275)
 
 

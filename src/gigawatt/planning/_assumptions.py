@@ -130,6 +130,10 @@ def _accelerator_assumptions(
             )
         if price is not None:
             table[f"accelerator.{name}.price_usd"] = replace(price, label=f"{name}: price per accelerator")
+        server, limit = power.own_server(name), group.accelerator.tdp_w
+        if server is not None and limit is not None:
+            draw = table["power.compute_fraction"].best * limit.best
+            table[f"accelerator.{name}.server_w"] = power.around_accelerator(server, draw)
         if group.accelerator.server_chips:
             table[f"accelerator.{name}.server_chips"] = Sourced.exact(
                 group.accelerator.server_chips,

@@ -264,6 +264,11 @@ def _server_w(inputs: Inputs, group: Group) -> float | None:
     return inputs.value(f"accelerator.{accelerator.name}.server_max_w") / accelerator.server_chips
 
 
+def _own_server_w(inputs: Inputs, name: str) -> float | None:
+    path = f"accelerator.{name}.server_w"
+    return inputs.value(path) if inputs.has(path) else None
+
+
 def _load(inputs: Inputs, group: FleetGroup) -> power.Load:
     source = next(item for item in inputs.groups if item.accelerator.name == group.accelerator)
     return power.Load(
@@ -271,6 +276,7 @@ def _load(inputs: Inputs, group: FleetGroup) -> power.Load:
         count=group.powered,
         tdp_w=inputs.value(f"accelerator.{group.accelerator}.tdp_w"),
         server_max_w_per_accelerator=_server_w(inputs, source),
+        server_w=_own_server_w(inputs, group.accelerator),
     )
 
 
@@ -314,6 +320,7 @@ def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bo
             count=1,
             tdp_w=inputs.value(f"accelerator.{name}.tdp_w"),
             server_max_w_per_accelerator=_server_w(inputs, group),
+            server_w=_own_server_w(inputs, name),
         )
         each = (
             values["compute_fraction"] * load.tdp_w

@@ -70,7 +70,15 @@ from gigawatt.power._requirements import (
 from gigawatt.power._resample import RampCurve, Resampled, ramp_duration_curve, resample
 from gigawatt.power._rules import OperatingRule, RuleResult, rule_dispatch, rule_year
 from gigawatt.power._series import Series, align, packaged_names, packaged_series
-from gigawatt.power._server_power import ServerPower, network_facts, network_power, server_power, servers_with_power
+from gigawatt.power._server_power import (
+    ServerPower,
+    around_accelerator,
+    network_facts,
+    network_power,
+    own_server,
+    server_power,
+    servers_with_power,
+)
 from gigawatt.power._serving_power import sequences_in_flight, serving_power, serving_power_facts
 from gigawatt.power._site import (
     Battery,
@@ -161,6 +169,7 @@ __all__ = [
     "Technology",
     "accelerators_fed",
     "align",
+    "around_accelerator",
     "assess",
     "battery_units",
     "best_cap",
@@ -201,6 +210,7 @@ __all__ = [
     "mitigation_facts",
     "network_facts",
     "network_power",
+    "own_server",
     "packaged_names",
     "packaged_requirements",
     "packaged_series",

@@ -23,14 +23,15 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Accelerators of one kind: how many, their power limit, and the server's rated power per accelerator (None where
-    unknown).
+    """Accelerators of one kind: how many, their power limit, the server's rated power per accelerator (None where
+    unknown), and what stands around each where its parts are known (`server_w`, which goes before the rating).
     """
 
     name: str
     count: int
     tdp_w: float
     server_max_w_per_accelerator: float | None = None
+    server_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +143,11 @@ def assess(
 def server_overhead_w(load: Load, values: Mapping[str, float]) -> float:
     """Return what hosts, fans and network cards draw per accelerator, W.
 
-    A share of what the server's rating leaves beside the accelerators, or a share of the accelerator's limit where
-    the rating is not known. `values` by short name ("server_overhead_share").
+    What is known of its parts; else a share of what the server's rating leaves beside the accelerators, or a share of
+    the accelerator's limit where the rating is not known. `values` by short name ("server_overhead_share").
     """
+    if load.server_w is not None:
+        return load.server_w
     if load.server_max_w_per_accelerator is None or load.server_max_w_per_accelerator <= load.tdp_w:
         return values["server_overhead_fraction"] * load.tdp_w
     return values["server_overhead_share"] * (load.server_max_w_per_accelerator - load.tdp_w)
@@ -162,7 +165,10 @@ def _server_terms(loads: Sequence[Load]) -> tuple[str, dict[str, str], str, dict
         limit_inputs |= {count: f"fleet.powered.{load.name}", tdp: f"accelerator.{load.name}.tdp_w"}
         server_inputs |= {count: f"fleet.powered.{load.name}", tdp: f"accelerator.{load.name}.tdp_w"}
         limits.append(f"{count} * {tdp}")
-        if load.server_max_w_per_accelerator is None or load.server_max_w_per_accelerator <= load.tdp_w:
+        if load.server_w is not None:
+            server_inputs[f"own{index}"] = f"accelerator.{load.name}.server_w"
+            servers.append(f"{count} * own{index}")
+        elif load.server_max_w_per_accelerator is None or load.server_max_w_per_accelerator <= load.tdp_w:
             server_inputs["fraction"] = "power.server_overhead_fraction"
             servers.append(f"{count} * fraction * {tdp}")
         else:

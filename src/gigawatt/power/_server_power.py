@@ -59,6 +59,33 @@ def server_power(name: str) -> ServerPower:
     return _table()[name]
 
 
+# Machines that are no HGX server: the plan takes their parts instead of a share of the server's rating.
+_OWN = {"TPU": "TPU host", "GB200": "NVL72", "GB300": "NVL72", "Trainium2": "Trainium2 server"}
+
+
+def own_server(accelerator: str) -> str | None:
+    """Return the class of the machine that an accelerator stands in where it is none of eight behind a rating."""
+    return _OWN.get(accelerator.split()[0])
+
+
+def around_accelerator(name: str, accelerator_w: float) -> Sourced:
+    """Return the watts of a class of servers around one accelerator that draws `accelerator_w`, losses included."""
+    server = server_power(name)
+    low, best, high = (
+        server.power(accelerator_w, end).value / server.accelerators - accelerator_w for end in ("low", "best", "high")
+    )
+    return Sourced(
+        low=low,
+        best=best,
+        high=high,
+        unit="W",
+        grade=Grade.ESTIMATE,
+        source=f"parts of a {name} server (data/server_power.csv)",
+        date="2026",
+        label=f"{name} server around an accelerator",
+    )
+
+
 def servers_with_power() -> tuple[str, ...]:
     """Return the names of the classes of servers."""
     return tuple(_table())
