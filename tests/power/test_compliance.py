@@ -129,7 +129,7 @@ def test_mistakes_in_a_file_are_named(data, message):
 
 
 def test_weak_grid():
-    """docs/science.md 12.12: 100 MW on 1,000 MVA, H = 4 s, 60 Hz: 0.75 Hz/s."""
+    """100 MW on 1,000 MVA, H = 4 s, 60 Hz: 0.75 Hz/s."""
     assert rate_of_change_of_frequency(100e6, 4.0, 1000e6) == pytest.approx(0.75)
     assert rate_of_change_of_frequency(np.array([100e6, 50e6]), 4.0, 1000e6, 50.0) == pytest.approx([0.625, 0.3125])
     assert voltage_step(30e6, 100e6, 2000e6, 0.1) == pytest.approx(0.02)

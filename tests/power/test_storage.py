@@ -149,10 +149,23 @@ def test_life_of_lithium_cells():
 
 
 def test_annuity():
-    """docs/science.md 14.1."""
+    """w(1+w)^n/((1+w)^n-1): 10 %, 5 years and 8 %, 20 years."""
     assert Economics(discount=0.1, energy_usd_per_j=0, accelerator_usd_per_s=0).annuity(5) == pytest.approx(
         0.2638, abs=1e-4
     )
     assert Economics(discount=0.08, energy_usd_per_j=0, accelerator_usd_per_s=0).annuity(20) == pytest.approx(
         0.10185, abs=1e-5
     )
+
+
+def test_a_long_record_needs_a_charge_that_returns():
+    """A swing every ten minutes for a day: losses drain a store whose charge does not come back."""
+    power = np.where(np.arange(8640) % 60 < 30, 100e6, 60e6)
+    day = LoadEvent(name="day", power_w=power, step_s=10.0, per_year=365)
+    battery = Technology.packaged("bess")
+    drained = size_battery([day], ramp("10 MW/min"), battery, filters_s=(0.0,))
+    held = size_battery([day], ramp("10 MW/min"), battery, filters_s=(0.0,), return_s=3600.0)
+    assert held.complies
+    assert held.charge_j < 0.5 * drained.charge_j
+    assert held.life.full_cycles_per_year > 0
+    assert held.to_dict()["verdicts"] == {"day": True}

@@ -168,11 +168,13 @@ def size_battery(
     economics: Economics | None = None,
     filters_s: Sequence[float] = FILTERS_S,
     positioned: bool = True,
+    return_s: float = math.inf,
 ) -> Sizing:
     """Return the cheapest store with which every event keeps the ramps, ranges and bands of the requirements.
 
     `positioned`: the charge waits where the next event needs it (full while the job stands, empty while it runs), so the
-    largest event counts; else the largest discharge and the largest charge add up. A step of 100 MW at 10 MW/min needs
+    largest event counts; else the largest discharge and the largest charge add up. Give `return_s`, the time in which the
+    charge goes back to its rest, where an event is the record of a whole run. A step of 100 MW at 10 MW/min needs
     100 MW and 8.33 MWh, at 1 MW/s 1.39 MWh (docs/science.md 12.5). Raises ValueError for no events.
     """
     if not events:
@@ -189,7 +191,7 @@ def size_battery(
         return _none(technology, bare)
     best: Sizing | None = None
     for filter_s in filters_s:
-        found = _size(events, asked, technology, contract, money, filter_s, positioned)
+        found = _size(events, asked, technology, contract, money, filter_s, positioned, return_s)
         if best is None or (not found.complies, found.usd_per_year) < (not best.complies, best.usd_per_year):
             best = found
     if best is None:
@@ -224,12 +226,14 @@ def _size(
     money: Economics,
     filter_s: float,
     positioned: bool,
+    return_s: float,
 ) -> Sizing:
     limits = [(ramp.up.at(contract_w), ramp.down.at(contract_w)) for ramp in asked.ramps]
     controller = Controller(
         ramp_up_w_per_s=min((up for up, _ in limits), default=math.inf),
         ramp_down_w_per_s=min((down for _, down in limits), default=math.inf),
         filter_s=filter_s,
+        return_s=return_s,
     )
     way = math.sqrt(technology.round_trip)
     boundless = Store.boundless(way, way)

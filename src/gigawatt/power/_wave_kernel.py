@@ -174,9 +174,8 @@ def pour_uneven(
     slowest group; the others wait at `wait_w`. `kept` carries the step and its start from block to block.
     """
     count, segments = power.shape
-    pieces = count * (2 * segments + 2)
-    when = np.empty(2 * pieces + 2)
-    change = np.empty(2 * pieces + 2)
+    when = np.empty(count * (segments + 1))
+    change = np.empty(count * (segments + 1))
     factor = np.empty(count)
     while run_s + kept[K_START] < end:
         k = int(kept[K_INDEX])
@@ -187,41 +186,59 @@ def pour_uneven(
             slowest = max(slowest, factor[g])
         length = period * slowest
         if at + length > begin:
-            m = 0
-            for g in range(count):
-                offset = shift[g] * slowest
-                for s in range(segments + 1):
-                    a = edges[g, s] * factor[g]
-                    b = edges[g, s + 1] * factor[g] if s < segments else length
-                    p = weight[g] * (power[g, s] if s < segments else wait_w)
-                    if b <= a:
-                        continue
-                    a = (a + offset) % length
-                    b = a + (b - edges[g, s] * factor[g])
-                    when[m] = a
-                    change[m] = p
-                    when[m + 1] = min(b, length)
-                    change[m + 1] = -p
-                    m += 2
-                    if b > length:
-                        when[m] = 0.0
-                        change[m] = p
-                        when[m + 1] = b - length
-                        change[m + 1] = -p
-                        m += 2
+            m, level = changes(edges, power, shift, weight, wait_w, factor, period, slowest, when, change)
             order = np.argsort(when[:m])
-            level = 0.0
-            for i in range(m):
-                j = order[i]
-                level += change[j]
-                x0 = at + when[j]
-                x1 = at + (when[order[i + 1]] if i < m - 1 else length)
-                if x1 - x0 > 1e-12 * length and x1 > begin and x0 < end:
+            x0 = at
+            for i in range(m + 1):
+                x1 = at + (when[order[i]] if i < m else length)
+                if x1 > x0 and x1 > begin and x0 < end:
                     rise(max(x0, begin), min(x1, end), level, run_s, base, ramp_s, groups, dt, mean, low, high)
+                if i < m:
+                    level += change[order[i]]
+                x0 = max(x0, x1)
         if at + length > end:  # the step goes on in the next block
             return
         kept[K_INDEX] += 1.0
         kept[K_START] += length
+
+
+def changes(
+    edges: Any,
+    power: Any,
+    shift: Any,
+    weight: Any,
+    wait_w: float,
+    factor: Any,
+    period: float,
+    slowest: float,
+    when: Any,
+    change: Any,
+) -> tuple[int, float]:
+    """Fill the times and sizes of the changes of one step of uneven groups; returns how many, and the level before."""
+    count, segments = power.shape
+    length = period * slowest
+    m = 0
+    level = 0.0
+    for g in range(count):
+        offset = shift[g] * slowest
+        waits = factor[g] * edges[g, segments] < length * (1.0 - 1e-12)
+        before = wait_w if waits else power[g, segments - 1]
+        latest = -1.0
+        over = before  # what runs over the end of the step
+        for s in range(segments + 1):
+            if (s == segments and not waits) or (s < segments and edges[g, s + 1] <= edges[g, s]):
+                continue
+            p = power[g, s] if s < segments else wait_w
+            at = (edges[g, s] * factor[g] + offset) % length
+            when[m] = at
+            change[m] = weight[g] * (p - before)
+            m += 1
+            before = p
+            if at >= latest:
+                latest = at
+                over = p
+        level += weight[g] * over
+    return m, level
 
 
 def look_up(
@@ -298,6 +315,7 @@ PARTS: tuple[Callable[..., Any], ...] = (
     pour_lines,
     rise,
     pour_steps,
+    changes,
     pour_uneven,
     segment_of,
     extremes,

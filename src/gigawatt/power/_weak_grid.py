@@ -1,4 +1,4 @@
-"""What a step of load does to an island or a weak grid (docs/science.md 12.12). Watts, var, VA, hertz, seconds."""
+"""What a step of load does to an island or a weak grid (swing equation; Kundur, Power System Stability and Control, 1994). Watts, var, VA, hertz, seconds."""
 
 from __future__ import annotations
 

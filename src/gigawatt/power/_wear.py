@@ -1,6 +1,6 @@
 """How a store wears: cycles by rainflow, loss by time and by cycling, life.
 
-Loss of capacity = k_cal * days^z + k_cyc * (full cycles)^y (docs/science.md 12.7), with the parameters of a tested
+Loss of capacity = k_cal * days^z + k_cyc * (full cycles)^y (form of Xu et al., IEEE Transactions on Smart Grid, 2016), with the parameters of a tested
 lithium iron phosphate cell in data/mitigation.csv. Its tests cover depths of 0.8 to 1 and rates up to 1 per hour: shallow
 and fast cycles are an extrapolation. Joules, years, K.
 """
