@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import gigawatt
-from gigawatt.planning import goodput_scenario, train_scenario
-from gigawatt.report import goodput_page, plan_page, train_page
+from gigawatt.planning import goodput_scenario, power_scenario, train_scenario
+from gigawatt.report import goodput_page, plan_page, power_page, train_page
 from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
@@ -58,6 +58,11 @@ def goodput_of(setting="reliability.policy=hot_spare"):
     return goodput_page(goodput_scenario(scenario, replicates=5).to_dict())
 
 
+def power_of():
+    scenario = load_scenario(EXAMPLES / "memphis-power.yaml", ["power.requirements=stabilisation"])
+    return power_page(power_scenario(scenario, duration_s=600.0, resolution_s=0.05).to_dict())
+
+
 @pytest.fixture
 def train_html():
     return train_of
@@ -72,10 +77,10 @@ def goodput_html():
 def pages(tmp_path_factory, study_folder):
     """The file of each kind of page."""
     folder = tmp_path_factory.mktemp("pages")
-    for name, html in (("plan", plan_of()), ("train", train_of()), ("goodput", goodput_of())):
+    for name, html in (("plan", plan_of()), ("train", train_of()), ("goodput", goodput_of()), ("power", power_of())):
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
     study = next(study_folder.glob("*.html"))
-    return {"study": study, **{name: folder / f"{name}.html" for name in ("plan", "train", "goodput")}}
+    return {"study": study, **{name: folder / f"{name}.html" for name in ("plan", "train", "goodput", "power")}}
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-KINDS = ("plan", "train", "goodput", "study")
+KINDS = ("plan", "train", "goodput", "power", "study")
 VIEWS = {"wide": (1280, "light"), "dark phone": (390, "dark")}
 HEADINGS = {
     "plan": (
@@ -17,6 +17,15 @@ HEADINGS = {
     ),
     "train": ("The answer", "One step", "What a step depends on", "Alternatives"),
     "goodput": ("The answer", "Where the time goes", "Interruptions by cause", "Checkpoints and spares", "Policies"),
+    "power": (
+        "The answer",
+        "By the moment",
+        "Spectrum and ramps",
+        "What the grid asks",
+        "What would calm it",
+        "Power caps",
+        "The year",
+    ),
     "study": (
         "The answer",
         "1. Goodput: six ways to recover",
