@@ -167,6 +167,19 @@ def validation_page() -> str:
         f"| `{fact['id']}` | {fact['system']} | {fact['metric']} | {fact['value']} {fact['unit']} | {fact['reason']}: {fact['detail']} |"
         for fact in cases["not_predicted"]
     ]
+    lines += [
+        "",
+        "### Facts on power that are not predicted",
+        "",
+        "Every fact of `validation/data/power_published.csv` has a status in `power_status.csv` beside it.",
+        "",
+        "| fact | quantity | value | reason |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{fact['id']}` | {fact['quantity']} | {fact['value']} {fact['unit']} | {fact['reason']}: {fact['detail']} |"
+        for fact in cases["not_predicted_power"]
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -216,12 +216,13 @@ def print_cases(result: Mapping[str, Any], console: Console) -> None:
         f"{summary['inside_not_inputs']} of {summary['n_not_inputs']} published facts that did not serve as inputs are inside their "
         f"tolerance; {summary['n'] - summary['n_not_inputs']} served as inputs; {summary['skipped']} skipped"
     )
-    if result["not_predicted"]:
-        reasons = Counter(fact["reason"] for fact in result["not_predicted"])
-        console.print(
-            f"{len(result['not_predicted'])} published facts on failures and goodput are not predicted (--json lists them): "
-            + "; ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        )
+    for key, about in (("not_predicted", "failures and goodput"), ("not_predicted_power", "power")):
+        if result[key]:
+            reasons = Counter(fact["reason"] for fact in result[key])
+            console.print(
+                f"{len(result[key])} published facts on {about} are not predicted (--json lists them): "
+                + "; ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+            )
 
 
 def _case_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
