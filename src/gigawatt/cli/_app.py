@@ -15,6 +15,7 @@ from gigawatt._version import __version__
 from gigawatt.cli._common import (
     EXIT_FAULT,
     EXIT_INFEASIBLE,
+    EXIT_INTERRUPTED,
     AsJson,
     Overrides,
     console,
@@ -334,6 +335,8 @@ def _run() -> int:
         if isinstance(finished.__context__, BrokenPipeError):  # `| head -1`: whoever reads has seen enough
             drop_output()
             return 0
+        if finished.code == EXIT_INTERRUPTED:
+            typer.echo("interrupted; nothing half-written is left", err=True)
         return finished.code if isinstance(finished.code, int) else 0
     except GigawattError as error:
         _traceback()

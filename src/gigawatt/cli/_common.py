@@ -23,6 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing el
 
 EXIT_INFEASIBLE = 1
 EXIT_FAULT = 70
+EXIT_INTERRUPTED = 130
 
 
 # An option beyond these, in SI, is a slip: no time, ages of the universe, more money than there is.

@@ -360,6 +360,12 @@ def overridden(scenario: Scenario, table: dict[str, Sourced]) -> dict[str, Sourc
                     "one value or [low, best, high] is needed", found=repr(value), allowed="three quantities"
                 )
             low, best, high = (parse_quantity(text, known.unit) for text in texts)
+            if low < 0 <= known.low:
+                raise QuantityError(
+                    "impossible value",
+                    found=repr(value),
+                    allowed=f"nothing below zero; usual is {known.best:.3g} {known.unit}".strip(),
+                )
             changed[path] = replace(
                 known,
                 low=low,

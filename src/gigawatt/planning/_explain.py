@@ -36,7 +36,7 @@ def explain(plan: Plan, path: str) -> dict[str, Any]:
             Problem(
                 message=f"the plan has no number called {path!r}",
                 allowed=f"an output path such as {', '.join(list(plan.outputs)[:4])}, or an assumption path",
-                nearest=nearest_name(path, names),
+                nearest=next((name for name in names if name.endswith(f".{path}")), None) or nearest_name(path, names),
             )
         )
     return _node(plan, path, symbol="", seen=set())

@@ -227,7 +227,7 @@ def bars(title: str, tree: Mapping[str, Any], unit: str) -> Table:
         bar = "█" * max(1, round(_BAR * share))
         table.add_row(part["label"], format_quantity(part["value"], unit), f"{share:.1%}", bar)
     rest = total - sum(part["value"] for part in shown)
-    if len(shown) < len(parts) and rest > 0:
+    if len(shown) < len(parts) and rest > 1e-9 * abs(total):  # below it, rounding of the sum
         table.add_row(f"{len(parts) - len(shown)} more", format_quantity(rest, unit), f"{rest / total:.1%}", "")
     return table
 
