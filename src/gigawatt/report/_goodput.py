@@ -216,9 +216,8 @@ def best_policy(report: Mapping[str, Any], words: Callable[[str], str] = str) ->
     known = [row for row in report["policies"] if row["goodput"] is not None]
     best = max(known, key=lambda row: row["progress"])
     own = next(row for row in known if row["policy"] == report["policy"])
-    first = (
-        f"Most useful time, more tokens counted as lost, is left by {words(best['policy'])}: {share(best['progress'])}"
-    )
+    lost = " with its extra tokens counted as lost" if best["extra_tokens"]["best"] else ""
+    first = f"Most useful time is left by {words(best['policy'])}: {share(best['progress'])}{lost}"
     return f"{first}." if best is own else f"{first}, against {share(own['progress'])} with {words(own['policy'])}."
 
 
