@@ -54,7 +54,9 @@ def power(
             check_writable(target)
     chosen: list[str | Setting] = list(overrides or ())
     if requirements is not None:
-        chosen.append(Setting(path="power.requirements", value=requirements, place=f"--requirements {requirements}"))
+        here = Path(requirements).absolute()  # a file beside whoever asks goes before one beside the scenario
+        value = str(here) if here.is_file() else requirements
+        chosen.append(Setting(path="power.requirements", value=value, place=f"--requirements {requirements}"))
     question = load_scenario(scenario, chosen)
     with working("computing"):
         report = power_scenario(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,14 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
 from gigawatt.hardware import chip_of, fabric_of, slowest_chip
 from gigawatt.model import Transformer, parameters
-from gigawatt.planning._groups import DEFAULT_COUNT, DEFAULT_POLICY, Group, generation_of_fleet
+from gigawatt.planning._groups import (
+    DEFAULT_COUNT,
+    DEFAULT_POLICY,
+    Group,
+    fleet_watts,
+    generation_of_fleet,
+    weights_of,
+)
 from gigawatt.quantity import QuantityError, parse_quantity
 from gigawatt.scenario import Scenario
 from gigawatt.training import OPTIMIZERS, constant_facts, default_stack
@@ -81,7 +87,7 @@ def assumption_table(
     for key in (*_POWER_FACTS, *finance.ASSUMPTIONS, *_FAILURE_FACTS, "training.model_error"):
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
-    table |= _chip_power(scenario, reference)
+    table |= _chip_power(scenario, groups)
     table |= reliability.default_assumptions(generation_of_fleet(groups), scenario.reliability.policy or DEFAULT_POLICY)
     if scenario.training.optimizer is not None:
         table["reliability.state_bytes_per_parameter"] = _state(scenario, table)
@@ -95,15 +101,20 @@ def assumption_table(
     return table
 
 
-def _chip_power(scenario: Scenario, reference: Accelerator) -> dict[str, Sourced]:
-    """Return the shares of its limit that the accelerator draws by phase, none above the scenario's cap."""
-    chip, cap = power.chip_power(reference.name, 1.0), scenario.power.power_cap
-    most = math.inf if cap is None or reference.tdp_w is None else cap / reference.tdp_w.best
+def _chip_power(scenario: Scenario, groups: Sequence[Group]) -> dict[str, Sourced]:
+    """Return the shares of their limits that the accelerators draw by phase, none above the scenario's cap."""
+    first, cap = groups[0].accelerator, scenario.power.power_cap
+    limits = [group.accelerator.tdp_w for group in groups]
     table = {}
     for path, phase in _PHASES.items():
-        share = chip.shares[phase]
-        low, best, high = (min(value, most) for value in (share.low, share.best, share.high))
-        table[path] = replace(share, low=low, best=best, high=high)
+        share = power.chip_power(first.name, 1.0).shares[phase]
+        if None not in limits:
+            weights = weights_of(groups)
+            whole = sum(w * limit.best for w, limit in zip(weights, limits, strict=True) if limit is not None)
+            low, best, high = (fleet_watts(groups, phase, end, cap) / whole for end in ("low", "best", "high"))
+            note = share.note if len(groups) == 1 else f"mean of the kinds; {share.note}".strip("; ")
+            share = replace(share, low=low, best=best, high=high, note=note)
+        table[path] = share
     return table
 
 

@@ -19,7 +19,7 @@ from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.evidence import Output
 from gigawatt.hardware import plan_network
 from gigawatt.planning._failures import Failures
-from gigawatt.planning._groups import DEFAULT_COUNT, Group
+from gigawatt.planning._groups import DEFAULT_COUNT, Group, weights_of
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Fleet, FleetGroup
 from gigawatt.planning._width import Goodput, Width, Widths, widths
@@ -311,7 +311,7 @@ def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bo
     over = inputs.scenario.network.oversubscription or 1.0
     switches = 0.0 if alone else plan_network(size, oversubscription=over).switches_per_endpoint
     values = {path.partition(".")[2]: inputs.value(path) for path in power.ASSUMPTIONS}
-    weights = _weights(inputs)
+    weights = weights_of(inputs.groups)
     peak, capital = 0.0, 0.0
     for group, weight in zip(inputs.groups, weights, strict=True):
         name = group.accelerator.name
@@ -340,18 +340,12 @@ def _limits_at(inputs: Inputs, requested: int | None, size: int, limit_fleet: bo
     return Limits(requested=requested, power=fed, budget=bought, switches=switches, it_peak_w=peak, capital_usd=capital)
 
 
-def _weights(inputs: Inputs) -> list[float]:
-    counts = [group.count or 0 for group in inputs.groups]
-    total = sum(counts)
-    return [count / total for count in counts] if total else [1.0 / len(counts)] * len(counts)
-
-
 def _powered(inputs: Inputs, limits: Limits) -> list[FleetGroup]:
     allowed = min(
         (value for value in (limits.requested, limits.power, limits.budget) if value is not None), default=DEFAULT_COUNT
     )
     groups = []
-    for group, weight in zip(inputs.groups, _weights(inputs), strict=True):
+    for group, weight in zip(inputs.groups, weights_of(inputs.groups), strict=True):
         accelerator = group.accelerator
         server = accelerator.server_chips or 1
         share = int(allowed * weight + 1e-9)

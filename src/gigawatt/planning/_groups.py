@@ -13,6 +13,7 @@ from gigawatt.catalog import (
 from gigawatt.errors import InputError, Problem
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Precision
+from gigawatt.power import chip_power
 from gigawatt.reliability import GENERATIONS
 from gigawatt.scenario import AcceleratorItem, Scenario
 
@@ -41,6 +42,28 @@ def generation_of_fleet(groups: Sequence[Group]) -> str:
     """Return whose failure rates hold for a fleet: "generic" where its kinds have different ones."""
     found = [generation_of(group.accelerator.name) for group in groups]
     return found[0] if len({GENERATIONS[name] for name in found}) == 1 else "generic"
+
+
+def weights_of(groups: Sequence[Group]) -> list[float]:
+    """Return the share of each kind in the accelerators; equal ones where a count is open."""
+    counts = [group.count or 0 for group in groups]
+    total = sum(counts)
+    return [count / total for count in counts] if total else [1.0 / len(counts)] * len(counts)
+
+
+def fleet_watts(groups: Sequence[Group], phase: str, end: str, cap_w: float | None) -> float:
+    """Return what an accelerator of a fleet draws in a phase, W: the mean over its kinds, none above the cap.
+
+    Raises InputError where the power limit of a kind is not known.
+    """
+    total = 0.0
+    for group, weight in zip(groups, weights_of(groups), strict=True):
+        limit = group.accelerator.tdp_w
+        if limit is None:
+            raise InputError(Problem(message=f"the power limit of {group.accelerator.name} is not known", path="fleet"))
+        watts = chip_power(group.accelerator.name, limit.best).watts(phase, end)
+        total += weight * (watts if cap_w is None else min(watts, cap_w))
+    return total
 
 
 def groups_of(scenario: Scenario, catalog: Catalog, sized: bool = True) -> tuple[Group, ...]:

@@ -21,6 +21,7 @@ from gigawatt.planning._assumptions import assumption_table, overridden
 from gigawatt.planning._groups import (
     DEFAULT_POLICY,
     Group,
+    fleet_watts,
     generation_of_fleet,
     groups_of,
     hardware_problems,
@@ -141,6 +142,11 @@ class Inputs:
         """Accelerators that one failure takes out: a server, or the tray of a rack."""
         server = self.server
         return server if server <= LARGEST_SERVER else int(self.value("reliability.tray_accelerators"))
+
+    def chip_watts(self, phase: str, end: str = "best", capped: bool = True) -> float:
+        """Return what an accelerator of the fleet draws in a phase, W: the mean over its kinds, each under the cap."""
+        cap = self.scenario.power.power_cap if capped else None
+        return fleet_watts(self.groups, phase, end, cap)
 
     def fabric(self, accelerators: int) -> Fabric:
         """Return the network of a number of accelerators."""

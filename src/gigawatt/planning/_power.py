@@ -23,7 +23,7 @@ from gigawatt.planning._goodput import accelerator_hour_usd
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.planning._power_load import Levels, base_load, job_load, levels_of, run_events
 from gigawatt.planning._power_mix import BatteryRow, Calming, batteries, calming, economics_of, site_load
-from gigawatt.planning._power_year import PowerYear, battery_of, year_of
+from gigawatt.planning._power_year import PowerYear, battery_of, generators_of, year_of
 from gigawatt.scenario import Scenario
 
 HOUR = 3600.0
@@ -222,12 +222,13 @@ def power_scenario(
         spectrum=_steady_spectrum(loads, resolution_s, base.training.step_s),
         ramps=power.ramp_duration_curve([record]),
         compliance=tuple(
-            power.check(each, record.power_w, resolution_s, contract_w=contract, abilities=abilities) for each in sets
+            power.check(each, record.power_w, resolution_s, contract_w=each.contract_w or contract, abilities=abilities)
+            for each in sets
         ),
         behind=_behind(scenario, sets, record, contract, abilities),
         batteries=batteries(site, money, contract) if measures else (),
         calming=calming(site, sets, money, contract) if measures else (),
-        caps=_cap_rows(inputs, base) if caps else (),
+        caps=_cap_rows(inputs) if caps else (),
         year=year_of(inputs, base, None if hourly is None else hourly / HOUR) if year else None,
         notes=_notes(duration_s, record_s, events is None),
     )
@@ -285,8 +286,16 @@ def requirements_of(scenario: Scenario) -> tuple[power.Requirements, ...]:
 
 
 def _abilities(scenario: Scenario, base: Evaluation, levels: Levels) -> power.SiteAbilities:
-    """Return what the record does not tell: what the site can give up on call by stopping its job."""
+    """Return what the record does not tell: what the site can give up on call by stopping its job and running all
+    generators that stand at the end of the year.
+    """
     free = base.training.accelerators * (levels.of("training") - levels.of("idle"))
+    free += sum(
+        group.capacity_w
+        for item in scenario.power.generators or ()
+        if item.until is None and item.kind in power.GENERATORS
+        for group in (generators_of(item),)
+    )
     contract = scenario.power.curtailment
     return power.SiteAbilities(
         curtail_w=free if contract is not None else None,
@@ -308,7 +317,11 @@ def _behind(
     battery = battery_of(scenario)
     if battery is None:
         return None
-    limits = [min(ramp.up.at(contract_w), ramp.down.at(contract_w)) for each in sets for ramp in each.ramps]
+    limits = [
+        min(ramp.up.at(each.contract_w or contract_w), ramp.down.at(each.contract_w or contract_w))
+        for each in sets
+        for ramp in each.ramps
+    ]
     ramp = min(limits, default=USUAL_RAMP_W_PER_S)
     store = power.Store(
         discharge_w=battery.discharge_w,
@@ -321,7 +334,8 @@ def _behind(
     first = float(record.power_w[: max(1, round(FILTER_S / record.step_s))].mean())
     smoothed = power.smooth(record.power_w, record.step_s, store, controller, start_w=first)
     checked = tuple(
-        power.check(each, smoothed.grid_w, record.step_s, contract_w=contract_w, abilities=abilities) for each in sets
+        power.check(each, smoothed.grid_w, record.step_s, contract_w=each.contract_w or contract_w, abilities=abilities)
+        for each in sets
     )
     return Behind(ramp_w_per_s=ramp, smoothed=smoothed, compliance=checked)
 
@@ -345,12 +359,11 @@ def _steady(loads: Sequence[power.JobLoad | power.FlatLoad], duration_s: float, 
     return power.resample(blocks, window_s).whole()
 
 
-def _cap_rows(inputs: Inputs, base: Evaluation) -> tuple[CapRow, ...]:
+def _cap_rows(inputs: Inputs) -> tuple[CapRow, ...]:
     """Return the plan without a cap and under caps, all under the same grid limit and budget."""
     asked = inputs.scenario.power
-    limit = base.value("power.accelerator_limit")
     free = replace(inputs, scenario=replace(inputs.scenario, power=asked.model_copy(update={"power_cap": None})))
-    draw = power.chip_power(inputs.reference.name, limit).watts("training")
+    draw = inputs.chip_watts("training", capped=False)
     rows = []
     for share in (None, *CAPS[1:]):
         cap = None if share is None else share * draw

@@ -62,20 +62,19 @@ class Levels:
 def levels_of(inputs: Inputs, base: Evaluation) -> Levels:
     """Return the watts of an accelerator of the job by phase, with what stands around it.
 
-    Chip shares are those of the plan's table where it has them, so that the waveform's mean is the plan's.
+    Four phases are those of the plan's table, so that the two agree; no phase is above the cap.
     """
     limit = base.value("power.accelerator_limit")
-    chip = power.chip_power(inputs.reference.name, limit)
-    shares = {phase: chip.share(phase) for phase in power.PHASES}
-    shares |= {
-        "training": inputs.value("power.compute_fraction"),
-        "communication": inputs.value("power.communication_fraction"),
-        "checkpoint": inputs.value("power.checkpoint_fraction"),
-        "idle": inputs.value("power.idle_fraction"),
+    watts = {phase: inputs.chip_watts(phase) for phase in power.PHASES}
+    watts |= {
+        "training": limit * inputs.value("power.compute_fraction"),
+        "communication": limit * inputs.value("power.communication_fraction"),
+        "checkpoint": limit * inputs.value("power.checkpoint_fraction"),
+        "idle": limit * inputs.value("power.idle_fraction"),
     }
     around = base.value("power.server") + base.value("power.network")
     other = 1.0 + inputs.value("power.other_it_fraction")
-    return Levels(watts={phase: (share * limit + around) * other for phase, share in shares.items()})
+    return Levels(watts={phase: (each + around) * other for phase, each in watts.items()})
 
 
 def step_timeline(job: TrainingJob, trained: TrainingResult) -> tuple[Timeline, tuple[float, ...]]:

@@ -5,6 +5,7 @@ plan + failures -> SiteLoad, prices of the plan -> measures x stores -> mixes; t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,7 +79,7 @@ def site_load(inputs: Inputs, base: Evaluation, levels: Levels) -> power.SiteLoa
         "crash": YEAR_S / failures.mtbf_s,
         "checkpoint": running * YEAR_S / failures.interval_s,
     }
-    limit = base.value("power.accelerator_limit")
+    limit = min(base.value("power.accelerator_limit"), inputs.scenario.power.power_cap or math.inf)
     other = 1.0 + inputs.value("power.other_it_fraction")
     return power.SiteLoad(
         job=replace(job_load(base, levels, None), events=None),
@@ -117,14 +118,15 @@ def calming(
     for asked in sets:
         if not (asked.ramps or asked.ranges or asked.bands):
             continue
-        ramp = min((r.up.at(contract_w) for r in asked.ramps), default=contract_w / 60.0)
+        contract = asked.contract_w or contract_w
+        ramp = min((r.up.at(contract) for r in asked.ramps), default=contract / 60.0)
         settle = _settle(site, ramp)
         mixes = power.best_mix(
             site,
             asked,
             power.default_options(site.job, ramp),
             technologies,
-            contract_w=contract_w,
+            contract_w=contract,
             economics=economics,
             settle_s=settle,
             step_s=_step(site, settle),

@@ -13,17 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt import power
+from gigawatt.documents import read_text
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Breakdown
 from gigawatt.planning._couple import Evaluation
 from gigawatt.planning._inputs import Inputs
-from gigawatt.scenario import Scenario
+from gigawatt.scenario import GeneratorItem, Scenario
 
 Array = NDArray[np.float64]
 HOUR, YEAR = 3600.0, 8760
@@ -34,6 +36,8 @@ SUN_WIND, SUN_LATITUDE, SUN_LONGITUDE = "panhandle 2012", 35.2, -101.9
 PANELS_M = 2.0
 # Kinds of cooling of a site in the words of the cooling model.
 COOLING_OF = {"air": "chiller", "liquid": "direct_liquid"}
+# A grid without a limit is this many times the largest load.
+NO_LIMIT = 10.0
 # Share of the chip's draw down to which a cap goes before anything is shut down.
 LEAST_CAP = 0.6
 # A load that nobody has priced is worth this much more than the dearest rung.
@@ -98,11 +102,17 @@ class PowerYear:
 
     @property
     def usd(self) -> Breakdown:
-        """Cost of the year."""
+        """Cost of the year; the demand charge is on the highest power of a month, whatever stretches it has."""
         parts: dict[str, float] = {}
         for _, result in self.stretches:
             for child in result.usd.children:
                 parts[child.label] = parts.get(child.label, 0.0) + child.value
+        price = self.stretches[0][1].site.grid.demand_usd_per_w
+        if price > 0:
+            peaks: dict[int, float] = {}
+            for month, watts in zip(months_of(self.hours).tolist(), self.column("grid").tolist(), strict=True):
+                peaks[month] = max(peaks.get(month, 0.0), watts)
+            parts["demand"] = price * sum(peaks.values())
         return Breakdown.of("cost of the year", "USD", {name: value for name, value in parts.items() if value})
 
     def energy_j(self) -> dict[str, float]:
@@ -217,7 +227,41 @@ def _series(scenario: Scenario, field: str, name: str, unit: str) -> power.Serie
             f"{', '.join(power.packaged_names())}, or a CSV file",
             nearest_name(name, power.packaged_names()),
         )
-    return power.read_series(path, unit)
+    return power.read_series(path, unit, written_in=_written_in(field, path))
+
+
+# How the header of a column says its unit, after the last "_in_" or at its end.
+_WRITTEN = {
+    "prices": {"usd_per_mwh": "USD/MWh", "usd_per_kwh": "USD/kWh", "usd_per_j": "USD/J"},
+    "carbon": {
+        "gco2_per_kwh": "g/kWh",
+        "g_per_kwh": "g/kWh",
+        "kg_per_mwh": "kg/MWh",
+        "kg_per_kwh": "kg/kWh",
+        "kg_per_j": "kg/J",
+    },
+    "temperature": {"_c": "degC", "celsius": "degC", "_k": "K", "kelvin": "K"},
+    "humidity": {"percent": "%", "fraction": "", "share": ""},
+}
+
+
+def _written_in(field: str, path: Path) -> str:
+    """Return the unit in which a file is written, from the end of a name in its header. Raises InputError without one."""
+    text = read_text(path)
+    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    for name in header.split(","):
+        for ending, unit in _WRITTEN[field].items():
+            if name.strip().strip('"').casefold().endswith(ending):
+                return unit
+    raise InputError(
+        Problem(
+            message=f"the header does not say in which unit the {field} are",
+            location=f"{path}:1",
+            path=f"power.{field}",
+            found=repr(header[:60]),
+            allowed=f"a column whose name ends with {', '.join(_WRITTEN[field])}",
+        )
+    )
 
 
 def _in_year(scenario: Scenario, field: str, found: power.Series, start: datetime) -> Array:
@@ -228,6 +272,12 @@ def _in_year(scenario: Scenario, field: str, found: power.Series, start: datetim
         return found.at(start, YEAR, HOUR, wrap=True)
     except ValueError as error:
         raise _wrong(scenario, field, str(error), found.name, f"a whole year of hours from {start.date()}") from None
+
+
+def months_of(hours: Hours) -> NDArray[np.int64]:
+    """Return the number of the calendar month (UTC) of every hour."""
+    when = [hours.start + timedelta(hours=hour) for hour in range(hours.steps)]
+    return np.array([12 * time.year + time.month for time in when], dtype=np.int64)
 
 
 def date_of(text: str) -> datetime:
@@ -249,10 +299,13 @@ def year_of(inputs: Inputs, base: Evaluation, usd_per_accelerator_s: float | Non
     share = share * np.minimum(np.divide(most, it_w, out=np.ones_like(it_w), where=it_w > 0), 1.0)
     cooled = power.cool_year(plant, np.maximum(it_w, 1.0), hours.ambient_k, hours.humidity)
     it_w = np.minimum(it_w, most)
-    load = it_w * (cooled.pue if asked.cooling or inputs.scenario.site.pue is None else inputs.value("site.pue"))
+    if not asked.cooling and inputs.scenario.site.pue is not None:
+        given = inputs.value("site.pue")
+        cooled = replace(cooled, pue=np.full(hours.steps, given), annual_pue=given)
+    load = it_w * cooled.pue
     limit = inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else math.inf
     grid = _steps(inputs.scenario, "grid", hours, [(s.start, s.limit) for s in asked.grid or ()], limit)
-    grid = np.where(np.isfinite(grid), grid, 2.0 * float(load.max()))
+    grid = np.where(np.isfinite(grid), grid, NO_LIMIT * float(load.max()))
     rungs = _ladder(inputs, base, load, share, usd_per_accelerator_s)
     stretches = []
     for first, last in _stretches(inputs.scenario, hours):
@@ -276,21 +329,21 @@ def _cooling(inputs: Inputs) -> str:
     return kind
 
 
-def _hour(scenario: Scenario, field: str, hours: Hours, date: str) -> int:
-    """Return the hour of the year at which a date begins; dates before the year begin with it."""
+def _hour(scenario: Scenario, field: str, hours: Hours, date: str, clip: bool = False) -> int:
+    """Return the hour of the year at which a date begins (midnight UTC); dates before the year begin with it, and with
+    `clip` those after it end it.
+    """
     at = (date_of(date) - hours.start) // timedelta(hours=1)
-    if at >= hours.steps:
+    if at >= hours.steps and not clip:
         end = hours.start + timedelta(hours=hours.steps)
         raise _wrong(
             scenario, field, "this date lies after the year", date, f"a date before {end.date()}; power.year begins it"
         )
-    return max(at, 0)
+    return min(max(at, 0), hours.steps)
 
 
 def _steps(scenario: Scenario, field: str, hours: Hours, steps: list[tuple[str, float]], before: float) -> Array:
-    """Return a value by hour from (date, value) pairs; `before` the first date the first value holds if it lies at the
-    beginning, else `before`.
-    """
+    """Return a value by hour from (date, value) pairs, 0 before the first date; `before` where there are none."""
     out = np.full(hours.steps, before)
     dates = [date_of(date) for date, _ in steps]
     if dates != sorted(dates):
@@ -309,7 +362,7 @@ def _stretches(scenario: Scenario, hours: Hours) -> list[tuple[int, int]]:
     for index, item in enumerate(asked.generators or ()):
         for date in (item.start, item.until):
             if date is not None:
-                edges.add(_hour(scenario, f"generators.{index}", hours, date))
+                edges.add(_hour(scenario, f"generators.{index}", hours, date, clip=True))
     if asked.battery is not None and asked.battery.start is not None:
         edges.add(_hour(scenario, "battery", hours, asked.battery.start))
     points = sorted(edges)
@@ -328,11 +381,11 @@ def _site(
     """Return a stretch of the year as the question to the dispatch."""
     scenario, asked = inputs.scenario, inputs.scenario.power
     part = slice(first, last)
-    when = [hours.start + timedelta(hours=hour) for hour in range(first, last)]
-    months = np.array([12 * time.year + time.month for time in when], dtype=np.int64)
+    months = months_of(hours)[part]
     contract = None
     if asked.curtailment is not None:
-        called = power.highest_hours(hours.price, round(asked.curtailment.hours / HOUR))
+        flat = float(np.ptp(hours.price)) <= 0.0
+        called = power.highest_hours(hours.ambient_k if flat else hours.price, round(asked.curtailment.hours / HOUR))
         contract = power.Curtailment(called=called[part], depth=asked.curtailment.depth)
     dearest = max((rung.usd_per_j for rung in rungs), default=10_000.0 / 3.6e9)
     try:
@@ -371,23 +424,32 @@ def _generators(inputs: Inputs, hours: Hours, first: int, last: int) -> tuple[po
                 ", ".join(power.GENERATORS),
                 nearest_name(item.kind, power.GENERATORS),
             )
-        begins = 0 if item.start is None else _hour(scenario, f"generators.{index}", hours, item.start)
-        ends = hours.steps if item.until is None else _hour(scenario, f"generators.{index}", hours, item.until)
+        begins = 0 if item.start is None else _hour(scenario, f"generators.{index}", hours, item.start, clip=True)
+        ends = (
+            hours.steps if item.until is None else _hour(scenario, f"generators.{index}", hours, item.until, clip=True)
+        )
         if begins > first or ends <= first:
             continue
-        group = power.generator_group(
-            item.kind,
-            item.units,
-            name=f"{item.units} x {item.kind}" if _twice(scenario, item.kind) else item.kind,
-            fuel_usd_per_j=item.fuel_price,
-            ambient_k=hours.ambient_k[first:last],
-        )
-        found.append(group if item.unit is None else replace(group, unit_w=item.unit))
+        found.append(generators_of(item, _name(scenario, index), hours.ambient_k[first:last]))
     return tuple(found)
 
 
-def _twice(scenario: Scenario, kind: str) -> bool:
-    return [item.kind for item in scenario.power.generators or ()].count(kind) > 1
+def generators_of(item: GeneratorItem, name: str = "", ambient_k: Array | None = None) -> power.GeneratorGroup:
+    """Return one group of generators of a scenario, in air at `ambient_k` (T), else at their rating."""
+    air = power.ISO_KELVIN if ambient_k is None else ambient_k
+    group = power.generator_group(item.kind, item.units, name=name, fuel_usd_per_j=item.fuel_price, ambient_k=air)
+    return group if item.unit is None else replace(group, unit_w=item.unit)
+
+
+def _name(scenario: Scenario, index: int) -> str:
+    """Return what a group is called: its kind, with its units and its number where that is not enough."""
+    items = scenario.power.generators or []
+    item = items[index]
+    if sum(other.kind == item.kind for other in items) == 1:
+        return item.kind
+    same = [i for i, other in enumerate(items) if (other.kind, other.units) == (item.kind, item.units)]
+    number = f" ({same.index(index) + 1})" if len(same) > 1 else ""
+    return f"{item.units} x {item.kind}{number}"
 
 
 def _battery(scenario: Scenario, hours: Hours, first: int) -> power.Battery | None:
@@ -450,26 +512,38 @@ def _ladder(
 ) -> tuple[power.FlexibleLoad, ...]:
     """Return how the load gives way: caps on the accelerators down to LEAST_CAP of their draw, then shutting down.
 
-    Each is priced with the time of accelerators that it loses.
+    Each is priced with the time of accelerators that it loses, per J at the grid connection.
     """
     if usd_per_accelerator_s is None:
         return ()
-    limit = base.value("power.accelerator_limit")
-    chip = power.chip_power(inputs.reference.name, limit)
-    draw = chip.watts("training")
-    rate = float(power.rate_at_cap(chip, LEAST_CAP * draw, "training"))
-    each_w = load / np.maximum(share * base.fleet.powered, 1.0)
-    saved = (1.0 - LEAST_CAP) * draw
-    facility = float(np.median(each_w[each_w > 0])) if (each_w > 0).any() else draw
-    capped = np.minimum(saved * share * base.fleet.powered, load)
+    running = share * base.fleet.powered
+    each_w = np.divide(load, running, out=np.zeros_like(load), where=running > 0)
+    it_w = (base.value("power.it_per_accelerator_peak"), base.value("power.it_per_accelerator"))
+    site = float(np.median(each_w[each_w > 0])) / it_w[1] if (each_w > 0).any() else 1.0  # facility over IT power
+    other = 1.0 + inputs.value("power.other_it_fraction")
+    now, kept = inputs.chip_watts("training"), kept_rate(inputs)
+    saved = max(now - LEAST_CAP * inputs.chip_watts("training", capped=False), 0.0) * other * site
+    whole = it_w[1] * site
+    shutdown = power.FlexibleLoad(label="shutdown", max_w=load, usd_per_j=usd_per_accelerator_s / max(whole, 1.0))
+    if saved <= 0:
+        return (shutdown,)
+    capped = np.minimum(saved * running, load)
+    left = max(whole - saved, 1.0)
     return (
-        power.FlexibleLoad(label="power caps", max_w=capped, usd_per_j=usd_per_accelerator_s * (1.0 - rate) / saved),
-        power.FlexibleLoad(
-            label="shutdown",
-            max_w=np.maximum(load - capped, 0.0),
-            usd_per_j=usd_per_accelerator_s * rate / max(facility - saved, 1.0),
-        ),
+        power.FlexibleLoad(label="power caps", max_w=capped, usd_per_j=usd_per_accelerator_s * (1.0 - kept) / saved),
+        replace(shutdown, max_w=np.maximum(load - capped, 0.0), usd_per_j=usd_per_accelerator_s * kept / left),
     )
+
+
+def kept_rate(inputs: Inputs) -> float:
+    """Return the share of the present rate that the accelerators keep at LEAST_CAP of their draw."""
+    full = inputs.chip_watts("training", capped=False)
+    chip = power.chip_power(inputs.groups[0].accelerator.name, full)
+    chip = replace(chip, limit_w=full / chip.share("training"))
+    low, now = (
+        float(power.rate_at_cap(chip, w, "training")) for w in (LEAST_CAP * full, inputs.chip_watts("training"))
+    )
+    return min(low / now, 1.0) if now > 0 else 1.0
 
 
 def _year(
@@ -484,8 +558,7 @@ def _year(
     stretches: tuple[tuple[int, power.DispatchResult], ...],
     share: Array,
 ) -> PowerYear:
-    chip = power.chip_power(inputs.reference.name, base.value("power.accelerator_limit"))
-    rate = float(power.rate_at_cap(chip, LEAST_CAP * chip.watts("training"), "training"))
+    chip, rate = power.chip_power(inputs.groups[0].accelerator.name, 1.0), kept_rate(inputs)
     year = PowerYear(
         hours=hours,
         load_w=load,
@@ -499,9 +572,8 @@ def _year(
         embodied=Breakdown.of("embodied carbon", "kg", {"accelerators": 0.0}),
         warnings=(),
     )
-    gone = year.column("shutdown") + year.column("unserved") if rungs else year.column("unserved")
-    capped = year.column("power caps") if rungs else np.zeros(hours.steps)
-    most = np.asarray(rungs[0].max_w) if rungs else np.ones(hours.steps)
+    gone, capped = year.column("shutdown") + year.column("unserved"), year.column("power caps")
+    most = next((np.asarray(rung.max_w) for rung in rungs if rung.label == "power caps"), np.ones(hours.steps))
     slow = np.divide(capped, most, out=np.zeros_like(capped), where=most > 0) * (1.0 - rate)
     down = np.divide(gone, load, out=np.zeros_like(gone), where=load > 0)
     useful = float((share * np.clip(1.0 - slow - down, 0.0, 1.0)).sum() / max(float(share.sum()), 1e-9))
@@ -515,7 +587,7 @@ def _year(
     )
     account = replace(account, location_kg=kg, energy_usd=year.usd.value - _lost_usd(year), unit="year")
     embodied = power.embodied_carbon(
-        base.fleet.powered,
+        base.fleet.powered * float(share.mean()),
         hours.steps * HOUR,
         chip=chip.name,
         it_w=base.value("power.it_per_accelerator_peak") * base.fleet.powered,
@@ -533,7 +605,7 @@ def _year(
             "accelerator-hour": account.per(max(accelerator_hours, 1e-9), "accelerator-hour"),
             "million tokens": account.per(max(tokens / 1e6, 1e-9), "million tokens"),
         },
-        warnings=_warnings(inputs, base, cooled, useful),
+        warnings=_warnings(inputs, cooled),
     )
 
 
@@ -542,15 +614,22 @@ def _lost_usd(year: PowerYear) -> float:
     return sum(child.value for child in year.usd.children if child.label in ("flexible load", "unserved"))
 
 
-def _warnings(inputs: Inputs, base: Evaluation, cooled: power.CoolingYear, useful: float) -> tuple[str, ...]:
+def _warnings(inputs: Inputs, cooled: power.CoolingYear) -> tuple[str, ...]:
     notes = []
     if cooled.limited_s > 0:
         notes.append(
             f"in {cooled.limited_s / HOUR:,.0f} hours the air is too warm for the cooling to reject all heat (least {cooled.capacity.min():.0%}): accelerators stand still for the rest of it"
         )
-    if inputs.scenario.site.pue is not None and inputs.scenario.power.cooling is None:
+    plan = inputs.value("site.pue")
+    if abs(cooled.annual_pue / plan - 1.0) > 0.02:
+        notes.append(f"the plan takes a PUE of {plan:.3g}, the year that of its weather, {cooled.annual_pue:.3f}")
+    elif inputs.scenario.site.pue is not None and inputs.scenario.power.cooling is None:
         notes.append("the given PUE holds all year; power.cooling takes it from the weather")
-    del base, useful
+    asked = inputs.scenario.power
+    if asked.temperature is None or asked.humidity is None:
+        notes.append("the weather is that of Dallas in 2023; power.temperature and power.humidity take another")
+    if asked.curtailment is not None and asked.prices is None:
+        notes.append("prices do not vary, so that the curtailment contract is called in the warmest hours")
     return tuple(notes)
 
 

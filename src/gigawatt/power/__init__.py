@@ -37,7 +37,7 @@ from gigawatt.power._dispatch import DispatchModel, DispatchResult, Limit, deman
 from gigawatt.power._energy import EnergyAccount, carbon_facts, chip_carbon, embodied_carbon, energy_account
 from gigawatt.power._formulas import accelerators_fed, phase_power, ramp_energy, smoothing_energy, swing_fundamental
 from gigawatt.power._generation import GENERATORS, MEGAPACKS, battery_units, generation_facts, generator_group
-from gigawatt.power._heat import load_points, warm_air_derate, warm_air_heat_rate
+from gigawatt.power._heat import ISO_KELVIN, load_points, warm_air_derate, warm_air_heat_rate
 from gigawatt.power._loads import FlatLoad, JobLoad
 from gigawatt.power._machine import ConversionLoss, JobList, machine_power, schedule
 from gigawatt.power._mitigation import Measure, Mitigated, SiteLoad, mitigated, staggered_energy
@@ -104,6 +104,7 @@ __all__ = [
     "ASSUMPTIONS",
     "COOLING_KINDS",
     "GENERATORS",
+    "ISO_KELVIN",
     "LINE_BINS",
     "MEGAPACKS",
     "PHASES",

@@ -102,7 +102,7 @@ def assess(
     fed = accelerators_fed(grid_limit_w, pue, peak_each) if grid_limit_w is not None else None
     outputs = _outputs(loads, total, tdp, server, network, mean, (peak_each, mean_each, idle_each), pue, cooling)
     outputs["power.swing"] = Output(
-        label="power swing within a step",
+        label="power swing within a step, two levels",
         value=swing,
         unit="W",
         formula="(compute - communication) * limit * powered * (1 + other)",
@@ -115,7 +115,7 @@ def assess(
         },
     )
     outputs["power.smoothing_energy"] = Output(
-        label="storage that would flatten the step",
+        label="storage that would flatten the step, two levels",
         value=float(smoothing_energy(swing, computing_fraction, step_s)),
         unit="J",
         formula="swing * duty * (1 - duty) * step",

@@ -25,6 +25,7 @@ from gigawatt.power._spectrum import LINE_BINS, worst_band
 
 Array = NDArray[np.float64]
 MET, MISSED, NOT_JUDGED = "met", "missed", "not judged"
+BAND_PERIODS = 12
 EXCERPT = 400  # points of the window that is kept around the worst moment
 _EXCERPT = ("excerpt_s", "excerpt_w", "excerpt_low_w", "excerpt_high_w")
 _NONE = np.empty(0)
@@ -182,7 +183,7 @@ class _Record:
             return _unknown(name, limit.source, f"samples of {_text_s(self.dt)} see nothing above {nyquist:g} Hz")
         if length * limit.low_hz < LINE_BINS:
             return _unknown(name, limit.source, f"the record of {_text_s(length)} has no {LINE_BINS} periods")
-        window_s = 4 * LINE_BINS / limit.low_hz
+        window_s = BAND_PERIODS * LINE_BINS / limit.low_hz  # a line reaches over LINE_BINS of its bins
         found, start = worst_band(self.power, self.dt, limit.low_hz, limit.high_hz, window_s)
         value = found.band_amplitude(limit.low_hz, limit.high_hz)
         hertz, line = found.largest(limit.low_hz, limit.high_hz)

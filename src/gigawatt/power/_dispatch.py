@@ -215,7 +215,7 @@ def _result(site: SiteYear, program: Program) -> DispatchResult:
     values, column_dual, row_dual = program.values()
     levels = np.maximum(values[: window.S * window.n].reshape(window.S, window.n), 0.0)
     power, energy, fuel = powers(site, blocks, levels)
-    worth = window.worth(column_dual, row_dual)
+    worth = window.worth(column_dual, row_dual, grid_by_step=True)
     return settle(
         site,
         power_w=power,

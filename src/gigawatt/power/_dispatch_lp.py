@@ -257,8 +257,10 @@ class Window:
         index = np.concatenate([index.ravel() for index, _ in families]).astype(np.int32)
         return start, index, np.concatenate([value.ravel() for _, value in families])
 
-    def worth(self, column_dual: Floats, row_dual: Floats) -> Floats:
+    def worth(self, column_dual: Floats, row_dual: Floats, grid_by_step: bool = False) -> Floats:
         """Return (K, n) the fall of the cost per further MW (MWh) of each capacity, by the step where it binds.
+
+        `grid_by_step`: of the grid, per further MW in that step itself, whatever part of the capacity its limit there is.
 
         From the duals of upper bounds and ramp rows; with it the cost at capacities x is at least
         cost - sum(worth, steps) . (x' - x) at any x' (the cost is convex in the capacities).
@@ -268,7 +270,8 @@ class Window:
         bound = -np.minimum(column_dual[: self.S * n].reshape(self.S, n), 0.0)
         for block, number in enumerate(blocks.capacity_of):
             if number >= 0:
-                worth[number] += bound[block] * blocks.profile[block, self.first : self.last]
+                whole = grid_by_step and blocks.names[block] == GRID
+                worth[number] += bound[block] * (1.0 if whole else blocks.profile[block, self.first : self.last])
         for i, ramp in enumerate(blocks.ramps):
             rows = slice(self.ramp_row + i * (n - 1), self.ramp_row + (i + 1) * (n - 1))
             worth[ramp.capacity, 1:] += ramp.share * np.abs(row_dual[rows])

@@ -110,7 +110,7 @@ def energy_account(
 
 @cache
 def carbon_facts() -> Mapping[str, Sourced]:
-    """Return the numbers of data/carbon.csv by key ("embodied.chip.H100", "grid.us_2022")."""
+    """Return the numbers of data/carbon.csv by key ("embodied.chip.H100", "grid.us_2023")."""
     return MappingProxyType(sourced_table("gigawatt.power", "data/carbon.csv"))
 
 

@@ -65,6 +65,7 @@ def generator_group(
         if committed
         else 0.0,
         spare_units=spare_units,
+        forced_outage_rate=facts[f"{kind}.outage"],
         derate=warm_air_derate(ambient_k, facts[f"{family}.output_per_kelvin"], rated),
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -107,11 +108,19 @@ def _recipe(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _month(value: object) -> str:
     import re
 
     text = str(value)
-    if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text) or not 1 <= int((text + "-01")[5:7] or 1) <= 12:
+    if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text) or not _is_day(text + "-01-01"[len(text) - 4 :]):
         raise PydanticCustomError("date", "not a date", {"allowed": "a year, month or day, for example 2024-11"})
     return text
 
@@ -394,16 +403,18 @@ class BatteryItem(Section):
     units: Count | None = Field(None, description="How many of a packaged kind.")
     power: Power | None = Field(None, description="Power each way, where no kind is given.")
     energy: Energy | None = Field(None, description="Energy, where no kind is given.")
-    round_trip: Efficiency | None = Field(None, description="Round-trip efficiency. Default: the kind's, else 0.92.")
+    round_trip: Efficiency | None = Field(None, description="Round-trip efficiency. Default: the kind's, else 0.9025.")
     start: DateText | None = Field(None, alias="from", examples=["2025-05"], description="First day. Default: always.")
 
 
 class CurtailmentItem(Section):
     """A contract to take less from the grid when called."""
 
-    hours: Seconds = Field(examples=["44 h"], description="Called time in a year, taken at the dearest hours.")
+    hours: Seconds = Field(
+        examples=["44 h"],
+        description="Called time in a year: the dearest hours, or the warmest where prices do not vary.",
+    )
     depth: Share = Field(examples=["50 %"], description="Share of the grid limit that is given up.")
-    notice: Minutes | None = Field(None, examples=["30 min"], description="Notice. Default: 30 min.")
 
 
 class PowerSection(Section):
@@ -413,7 +424,9 @@ class PowerSection(Section):
         None, examples=["500 W"], description="Power limit of one accelerator. Default: none."
     )
     requirements: str | None = Field(
-        None, examples=["large_load"], description="What the grid asks: a packaged set, or a YAML file (docs/power.md)."
+        None,
+        examples=["stabilisation"],
+        description="What the grid asks: a packaged set, or a YAML file (docs/power.md).",
     )
     year: DateText | None = Field(
         None, examples=["2024-07"], description="First month of the year that is dispatched. Default: January 2023."
