@@ -196,6 +196,7 @@ def power_scenario(
     Raises InputError for what cannot be, InfeasibleError where no plan is possible.
     """
     _check(duration_s, resolution_s)
+    duration_s = resolution_s * max(math.floor(duration_s / resolution_s * (1.0 + 1e-12)), 1)  # whole samples
     inputs = resolve(scenario)
     sets = requirements_of(scenario)
     base = evaluate(inputs)
@@ -207,7 +208,7 @@ def power_scenario(
     grid = inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else None
     contract = grid if grid is not None else float(record.maximum_w.max())
     hourly = accelerator_hour_usd(inputs, base.training, base.reliability.goodput)
-    abilities = _abilities(scenario, base, levels)
+    abilities = _abilities(inputs, base, levels)
     site, money = site_load(inputs, base, levels), economics_of(inputs, None if hourly is None else hourly / HOUR)
     return PowerReport(
         scenario=scenario,
@@ -285,11 +286,12 @@ def requirements_of(scenario: Scenario) -> tuple[power.Requirements, ...]:
     return (power.requirements_from(document.data, document.place),)
 
 
-def _abilities(scenario: Scenario, base: Evaluation, levels: Levels) -> power.SiteAbilities:
+def _abilities(inputs: Inputs, base: Evaluation, levels: Levels) -> power.SiteAbilities:
     """Return what the record does not tell: what the site can give up on call by stopping its job and running all
     generators that stand at the end of the year.
     """
-    free = base.training.accelerators * (levels.of("training") - levels.of("idle"))
+    scenario = inputs.scenario
+    free = base.training.accelerators * (levels.of("training") - levels.of("idle")) * inputs.value("site.pue")
     free += sum(
         group.capacity_w
         for item in scenario.power.generators or ()
@@ -421,6 +423,7 @@ def _notes(duration_s: float, record_s: float, short: bool) -> tuple[str, ...]:
 def export_blocks(report: PowerReport, duration_s: float, resolution_s: float) -> Any:
     """Return the stream of the load over `duration_s`, however long: the window of the report, then the run goes on."""
     inputs, base = report.inputs, report.base
+    duration_s = resolution_s * max(math.floor(duration_s / resolution_s * (1.0 + 1e-12)), 1)
     events, _ = run_events(inputs, base, report.seed, duration_s)
     loads = (job_load(base, report.levels, events), base_load(base, report.levels))
     return power.waveform(loads, duration_s, resolution_s, report.seed)

@@ -34,6 +34,7 @@ TEMPERATURE, HUMIDITY = "dallas 2023 temperature", "dallas 2023 relative humidit
 # What the weather of sun and wind is read from.
 SUN_WIND, SUN_LATITUDE, SUN_LONGITUDE = "panhandle 2012", 35.2, -101.9
 PANELS_M = 2.0
+KELVIN, COLDEST_K, HOTTEST_K = 273.15, 183.15, 333.15
 # Kinds of cooling of a site in the words of the cooling model.
 COOLING_OF = {"air": "chiller", "liquid": "direct_liquid"}
 # A grid without a limit is this many times the largest load.
@@ -293,8 +294,9 @@ def year_of(inputs: Inputs, base: Evaluation, usd_per_accelerator_s: float | Non
     asked = inputs.scenario.power
     hours = hours_of(inputs)
     share = _steps(inputs.scenario, "fleet", hours, [(s.start, s.share) for s in asked.fleet or ()], 1.0)
-    it_w = base.value("power.it") * share
+    wanted, it_w = share, base.value("power.it") * share
     plant = power.cooling_plant(_cooling(inputs))
+    _check_weather(inputs.scenario, plant, hours)
     most = power.heat_capacity(plant, hours.ambient_k, hours.humidity) * float(it_w.max())
     share = share * np.minimum(np.divide(most, it_w, out=np.ones_like(it_w), where=it_w > 0), 1.0)
     cooled = power.cool_year(plant, np.maximum(it_w, 1.0), hours.ambient_k, hours.humidity)
@@ -311,7 +313,24 @@ def year_of(inputs: Inputs, base: Evaluation, usd_per_accelerator_s: float | Non
     for first, last in _stretches(inputs.scenario, hours):
         site = _site(inputs, hours, load, grid, rungs, first, last)
         stretches.append((first, power.dispatch(site)))
-    return _year(inputs, base, hours, load, it_w, cooled, grid, rungs, tuple(stretches), share)
+    return _year(inputs, base, hours, load, it_w, cooled, grid, rungs, tuple(stretches), share, wanted)
+
+
+def _check_weather(scenario: Scenario, plant: power.CoolingPlant, hours: Hours) -> None:
+    """Raise InputError for weather that is none, or in which a plant is not known."""
+    coldest, hottest = float(hours.ambient_k.min()), float(hours.ambient_k.max())
+    if not COLDEST_K <= coldest <= hottest <= HOTTEST_K:
+        found = f"{coldest - KELVIN:.0f} to {hottest - KELVIN:.0f} °C"
+        raise _wrong(scenario, "temperature", "no weather of this planet", found, "-90 to 60 °C")
+    if not 0.0 <= float(hours.humidity.min()) <= float(hours.humidity.max()) <= 1.0:
+        found = f"{hours.humidity.min():.3g} to {hours.humidity.max():.3g}"
+        raise _wrong(scenario, "humidity", "relative humidity is a share", found, "0 to 1, or percent by the header")
+    try:
+        power.pue(plant, hours.ambient_k, hours.humidity)
+    except ValueError as error:
+        raise _wrong(
+            scenario, "temperature", str(error), plant.name, "another kind of cooling or other weather"
+        ) from None
 
 
 def _cooling(inputs: Inputs) -> str:
@@ -488,9 +507,11 @@ def battery_of(scenario: Scenario) -> power.Battery | None:
 def _renewables(solar_w: float | None, wind_w: float | None, hours: Hours, part: slice) -> tuple[power.Renewable, ...]:
     found = []
     if solar_w:
-        found.append(power.Renewable(name="solar", available_w=solar_w * _yield("solar", hours)[part]))
+        found.append(
+            power.Renewable(name="solar", available_w=solar_w * _yield("solar", hours)[part], capacity_w=solar_w)
+        )
     if wind_w:
-        found.append(power.Renewable(name="wind", available_w=wind_w * _yield("wind", hours)[part]))
+        found.append(power.Renewable(name="wind", available_w=wind_w * _yield("wind", hours)[part], capacity_w=wind_w))
     return tuple(found)
 
 
@@ -557,6 +578,7 @@ def _year(
     rungs: tuple[power.FlexibleLoad, ...],
     stretches: tuple[tuple[int, power.DispatchResult], ...],
     share: Array,
+    wanted: Array,
 ) -> PowerYear:
     chip, rate = power.chip_power(inputs.groups[0].accelerator.name, 1.0), kept_rate(inputs)
     year = PowerYear(
@@ -576,7 +598,7 @@ def _year(
     most = next((np.asarray(rung.max_w) for rung in rungs if rung.label == "power caps"), np.ones(hours.steps))
     slow = np.divide(capped, most, out=np.zeros_like(capped), where=most > 0) * (1.0 - rate)
     down = np.divide(gone, load, out=np.zeros_like(gone), where=load > 0)
-    useful = float((share * np.clip(1.0 - slow - down, 0.0, 1.0)).sum() / max(float(share.sum()), 1e-9))
+    useful = float((share * np.clip(1.0 - slow - down, 0.0, 1.0)).sum() / max(float(wanted.sum()), 1e-9))
     kg = sum(result.emissions_kg.value for _, result in stretches)
     served = load - gone - capped
     account = power.energy_account(
@@ -593,8 +615,8 @@ def _year(
         it_w=base.value("power.it_per_accelerator_peak") * base.fleet.powered,
         battery_j=0.0 if (found := battery_of(inputs.scenario)) is None else found.energy_j,
     )
-    accelerator_hours = float(share.sum()) * base.fleet.powered
-    tokens = base.training.tokens_per_s * base.reliability.goodput * useful * float(share.sum()) * HOUR
+    accelerator_hours = float(wanted.sum()) * base.fleet.powered
+    tokens = base.training.tokens_per_s * base.reliability.goodput * useful * float(wanted.sum()) * HOUR
     account = replace(account, embodied_kg=embodied.value)
     return replace(
         year,

@@ -69,6 +69,9 @@ def intervals_of(base: Evaluation, swings: list[Swing]) -> dict[str, tuple[float
         if output.value >= 0 and low <= 0 < floor:  # a sum of squares may leave the range of a positive quantity
             low = floor
         intervals[path] = (max(low, 0.0) if output.value >= 0 else low, high)
+    if base.limits.requested is not None and "fleet.powered" in intervals:  # no more than are asked for
+        low, high = intervals["fleet.powered"]
+        intervals["fleet.powered"] = (low, min(high, max(float(base.limits.requested), base.value("fleet.powered"))))
     for path in ("reliability.goodput", "training.mfu", "training.hfu", "training.computing_fraction"):
         if path in intervals:
             intervals[path] = (intervals[path][0], min(intervals[path][1], 1.0))

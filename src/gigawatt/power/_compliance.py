@@ -158,7 +158,11 @@ class _Record:
 
     def ramp(self, limit: RampLimit) -> list[ClauseResult]:
         lag = max(1, round(limit.window_s / self.dt))
+        coarse = limit.window_s < self.dt * (1.0 - 1e-9)
         names = (f"rise over {_text_s(limit.window_s)}", f"fall over {_text_s(limit.window_s)}")
+        if coarse:
+            reason = f"samples of {_text_s(self.dt)} are longer than the window"
+            return [_unknown(name, limit.source, reason) for name in names]
         if lag >= len(self.power):
             return [_unknown(name, limit.source, "the record is shorter than the window") for name in names]
         rate = (self.power[lag:] - self.power[:-lag]) / (lag * self.dt)
@@ -171,6 +175,9 @@ class _Record:
 
     def range(self, limit: RangeLimit) -> ClauseResult:
         width = min(max(1, round(limit.window_s / self.dt)), len(self.power))
+        if limit.window_s < 2.0 * self.dt * (1.0 - 1e-9):
+            reason = f"the window holds less than two samples of {_text_s(self.dt)}"
+            return _unknown(f"range within {_text_s(limit.window_s)}", limit.source, reason)
         spread = _sliding(self.power, width, np.maximum) - _sliding(self.power, width, np.minimum)
         at = int(np.argmax(spread))
         name = f"range within {_text_s(limit.window_s)}"

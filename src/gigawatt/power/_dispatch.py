@@ -32,6 +32,7 @@ from gigawatt.power._dispatch_lp import (
 )
 from gigawatt.power._highs import Program, start_from_parts
 from gigawatt.power._site import J_PER_MWH, Floats, SiteYear
+from gigawatt.quantity import format_quantity
 
 PART_STEPS = 168
 TINY_W = 1.0
@@ -48,7 +49,7 @@ class Limit:
 
     def __str__(self) -> str:
         large, factor = ("MW", MW) if self.unit == "W" else ("MWh", J_PER_MWH)
-        return f"{self.name} binds in {self.steps:,} steps, where one {large} more would save {self.value_usd_per_unit * factor:,.0f} USD"
+        return f"{self.name} binds in {self.steps:,} steps, where one {large} more would save {format_quantity(self.value_usd_per_unit * factor, 'USD')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -68,6 +68,12 @@ class BandLimit(Clause):
     high_hz: float
     amplitude: Bound
 
+    def __post_init__(self) -> None:
+        if not 0.0 < self.low_hz < self.high_hz:
+            raise ValueError(
+                f"a band runs from a lower to a higher frequency, not from {self.low_hz:g} to {self.high_hz:g} Hz"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RideThrough(Clause):

@@ -231,7 +231,9 @@ def ramp_duration_curve(
         up_start_s=np.maximum(best[seen, 2], start),
         down_start_s=np.maximum(best[seen, 3], start),
         quantiles=quantiles,
-        distribution_w_per_s=_quantiles(counts[seen], quantiles),
+        distribution_w_per_s=np.minimum(
+            _quantiles(counts[seen], quantiles), np.maximum(best[seen, 0], best[seen, 1])[:, None]
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from gigawatt.report._training import bars, rows_table
 VERDICT_STYLE = {"met": "green", "missed": "red", "not judged": "dim"}
 HOUR = 3600.0
 # Shares of what fed the year that are shown.
-SHOWN_SHARE = 5e-4
+SHOWN_SHARE = 5e-5
 
 
 def facts(report: Mapping[str, Any]) -> str:
@@ -29,10 +29,21 @@ def facts(report: Mapping[str, Any]) -> str:
     )
 
 
+def verdicts(report: Mapping[str, Any]) -> str:
+    """Return what the requirements come to, in words."""
+    words = []
+    for result in report["compliance"]:
+        count = {verdict: sum(c["verdict"] == verdict for c in result["clauses"]) for verdict in VERDICT_STYLE}
+        text = f"{count['missed']} of {len(result['clauses'])} missed" if count["missed"] else f"{count['met']} met"
+        words.append(f"{result['requirements']} " + (text if count["met"] + count["missed"] else "not judged"))
+    return "; ".join(words)
+
+
 def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the answer as rows of label and value."""
     step, record, line = report["step"], report["record"], report["spectrum"]["largest"]
     return [
+        ("what the grid asks", verdicts(report)),
         ("facility, mean of the run", format_quantity(report["facility_w"], "W")),
         ("facility, sustained peak", format_quantity(report["facility_peak_w"], "W")),
         ("facility, no job", format_quantity(report["facility_idle_w"], "W")),
@@ -112,15 +123,16 @@ def battery_rows(report: Mapping[str, Any]) -> list[list[str]]:
                 format_quantity(sizing["power_w"], "W"),
                 format_quantity(sizing["charge_j"], "J"),
                 format_quantity(row["closed_j"], "J"),
+                format_quantity(sizing["rating_j"], "J"),
                 sizing["charge_event"] or "none",
-                "" if sizing["life_years"] is None else f"{sizing['life_years']:.0f} years",
+                "" if sizing["life_years"] is None else f"{sizing['life_years']:.2g} years",
                 format_quantity(sizing["usd_per_year"], "USD"),
             ]
         )
     return rows
 
 
-BATTERY_COLUMNS = ("ramp limit", "power", "energy", "dP²/2R", "set by", "life", "a year")
+BATTERY_COLUMNS = ("ramp limit", "power", "energy", "dP²/2R", "bought", "set by", "life", "a year")
 
 
 def measure_rows(found: Mapping[str, Any], mixes: str) -> list[list[str]]:
@@ -162,12 +174,12 @@ def cap_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def source_rows(year: Mapping[str, Any]) -> list[list[str]]:
-    """Return who fed the year: source, energy, share of the load. What a battery takes is no source."""
+    """Return who fed the year: source, energy, share of the load. What a battery takes is below zero."""
     load = year["load_j"]
     return [
         [name, format_quantity(joules, "J"), f"{joules / load:.1%}"]
-        for name, joules in year["energy_j"].items()
-        if joules > SHOWN_SHARE * load and name != "battery charge"
+        for name, joules in ((n, -j if n == "battery charge" else j) for n, j in year["energy_j"].items())
+        if abs(joules) > SHOWN_SHARE * load
     ]
 
 
@@ -273,7 +285,10 @@ def _print(console: Console, title: str, headings: Sequence[str], rows: Sequence
 def _print_clauses(result: Mapping[str, Any], console: Console, lead: str = "") -> None:
     missed = sum(clause["verdict"] == "missed" for clause in result["clauses"])
     open_ = sum(clause["verdict"] == "not judged" for clause in result["clauses"])
-    verdict = f"{missed} missed" if missed else "all met" if not open_ else "none missed"
+    every = len(result["clauses"])
+    verdict = f"{missed} of {every} missed" if missed else "all met" if not open_ else "none missed"
+    if open_ == every:
+        verdict = "nothing judged"
     title = f"{lead}{result['requirements']}: {verdict}" + (f", {open_} not judged" if open_ else "")
     console.print(Text(title, style="bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")

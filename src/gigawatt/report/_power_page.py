@@ -24,7 +24,7 @@ from gigawatt.report._power import (
     source_rows,
 )
 
-TONES = {"met": "", "missed": "bad", "not judged": "warn"}
+TONES = {"met": "", "missed": "bad", "not judged": "none"}
 DAY_STEPS = 24.0
 # Points of a table under a chart.
 TABLED = 24
