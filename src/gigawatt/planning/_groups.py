@@ -13,12 +13,14 @@ from gigawatt.catalog import (
 from gigawatt.errors import InputError, Problem
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Precision
-from gigawatt.reliability import GENERATIONS
+from gigawatt.reliability import GENERATIONS, Layout
 from gigawatt.scenario import AcceleratorItem, Scenario
 
 DEFAULT_ACCELERATOR = "H100 SXM"
 DEFAULT_COUNT = 1024
 DEFAULT_POLICY = "restart"
+# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
+LARGEST_SERVER = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,20 @@ def generation_of_fleet(groups: Sequence[Group]) -> str:
     """Return whose failure rates hold for a fleet: "generic" where its kinds have different ones."""
     found = [generation_of(group.accelerator.name) for group in groups]
     return found[0] if len({GENERATIONS[name] for name in found}) == 1 else "generic"
+
+
+def server_of(groups: Sequence[Group]) -> int:
+    """Return the accelerators that come together: those of a server (of the largest, in a mixed fleet)."""
+    return max(group.accelerator.server_chips or 1 for group in groups)
+
+
+def layout_of(groups: Sequence[Group], reference: Accelerator, tray: float) -> Layout:
+    """Return what fails as one: a server, or the tray of a rack (`tray` accelerators), whose rack is its scale-up domain."""
+    server = server_of(groups)
+    each = server if server <= LARGEST_SERVER else int(tray)
+    domain = reference.scale_up_domain or each
+    usual = Layout(accelerators_per_node=each)
+    return replace(usual, nodes_per_rack=max(domain // each, 1)) if domain > LARGEST_SERVER else usual
 
 
 def groups_of(scenario: Scenario, catalog: Catalog, sized: bool = True) -> tuple[Group, ...]:
