@@ -86,7 +86,7 @@ def test_the_page_stands_alone(tmp_path):
         (["--spares", "5000"], "more spare nodes than nodes"),
         (["--set", "reliability.repair_time=0 s", "--spares", "0"], "repair time of 0 s"),
         (["--set", "reliability.repair_time=-1 h"], "reliability.repair_time"),
-        (["--policy", "islands", "--islands", "7"], "do not divide"),
+        (["--policy", "islands", "--islands", "7", "--strategy", "dp=128"], "do not divide"),
         (["--policy", "islands", "--islands", "0"], "reliability.islands"),
         (["--islands", "2"], "no islands"),
         (["--policy", "hotspare"], "did you mean 'hot_spare'"),
@@ -137,7 +137,9 @@ def test_an_interrupted_simulation_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "gigawatt", "goodput", *SMALL[:-1], "100000", "--days", "3000", "--out", str(page)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
     deadline = time.monotonic() + 60.0
-    while _cpu_s(running.pid) < 4.0 and time.monotonic() < deadline:  # well into the simulation, however busy the machine
+    while (
+        _cpu_s(running.pid) < 4.0 and time.monotonic() < deadline
+    ):  # well into the simulation, however busy the machine
         time.sleep(0.2)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)

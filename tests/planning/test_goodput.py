@@ -10,6 +10,7 @@ from gigawatt.errors import InputError
 from gigawatt.planning import goodput_scenario, plan_scenario
 from gigawatt.planning._binding import levers_of
 from gigawatt.planning._couple import evaluate
+from gigawatt.planning._explain import evaluate_formula
 from gigawatt.planning._groups import generation_of
 from gigawatt.planning._inputs import resolve
 from gigawatt.reliability import RECOVERY_POLICIES
@@ -31,7 +32,8 @@ def small(**reliability):
 
 @cache
 def closed():
-    return goodput_scenario(scenario(), replicates=0, duration_s=54 * DAY)
+    published = {"tensor_parallel": 8, "pipeline_parallel": 16, "data_parallel": 128}
+    return goodput_scenario(scenario(strategy=published), replicates=0, duration_s=54 * DAY)
 
 
 def test_llama_on_16384_with_published_rates():
@@ -88,7 +90,8 @@ def test_what_the_scenario_states_overrides_the_engine():
     assert {job.repair_of(process) for process in job.processes if process.hardware} == {7200.0}
     assert job.policy.total_s - job.policy.replay_s == pytest.approx(120.0)
     rates = math.fsum(job.rate_of(process) for process in job.processes)
-    assert rates == pytest.approx(1024 * 1e-3 / DAY)
+    assert rates == pytest.approx(job.accelerators * 1e-3 / DAY)
+    assert job.accelerators <= 1024 - 64
 
 
 def test_a_stated_start_of_a_job_holds_for_every_size():
@@ -106,8 +109,13 @@ def test_a_rack_is_replaced_by_trays():
 def test_islands_divide_the_replicas():
     job = goodput_scenario(small(policy="islands", islands=2), replicates=0, duration_s=10 * DAY).job
     assert job.islands == 2
+    seven = goodput_scenario(small(policy="islands", islands=7), replicates=0, duration_s=10 * DAY)
+    assert (seven.job.islands, seven.training.strategy["data_parallel"] % 7) == (7, 0)
+    pinned = scenario(
+        model="Llama 3 8B", strategy={"data_parallel": 128}, reliability={"policy": "islands", "islands": 7}
+    )
     with pytest.raises(InputError, match="do not divide"):
-        goodput_scenario(small(policy="islands", islands=7), replicates=0, duration_s=10 * DAY)
+        goodput_scenario(pinned, replicates=0, duration_s=10 * DAY)
 
 
 def test_without_days_the_run_lasts_until_its_tokens_are_trained():
@@ -118,7 +126,7 @@ def test_without_days_the_run_lasts_until_its_tokens_are_trained():
 
 
 def test_a_fleet_whose_run_never_ends_is_still_answered():
-    lost = scenario(reliability={"failure_rate": "0.5 /day"})
+    lost = scenario(reliability={"failure_rate": "50 /day"})
     report = goodput_scenario(lost, replicates=2)
     assert report.result.goodput < 0.05
     assert any("does not end" in note for note in report.notes)
@@ -141,16 +149,17 @@ def test_whose_rates_hold(name, generation):
 
 @pytest.mark.parametrize("policy", RECOVERY_POLICIES)
 def test_the_plan_and_goodput_give_the_same_answer(policy):
-    """Hot spares are taken from the fleet in a plan; otherwise the jobs are the same."""
+    """The same job on the same accelerators with the same stock of spares."""
     question = scenario(
         model="Llama 3 8B",
         fleet={"accelerator": "H100 SXM", "count": 1024},
         training={"global_batch": "1024 sequences"},
-        reliability={"policy": policy, "spares": 0},
+        reliability={"policy": policy},
     )
     plan = plan_scenario(question, intervals=False)
     report = goodput_scenario(question, replicates=0)
     assert plan.fleet.used == report.job.accelerators
+    assert plan["reliability.spare_nodes"] == report.result.spares
     assert plan["reliability.goodput"] == pytest.approx(report.result.goodput)
     assert plan["run.time"] == pytest.approx(report.to_dict()["run_s"], rel=1e-3)
     for row in report.policies:
@@ -194,3 +203,97 @@ def test_kinds_of_one_generation_share_its_rates():
     )
     assert report.generation == "H100"
     assert report.to_dict()["accelerator"] == "H100 SXM and H200 SXM"
+
+
+@pytest.mark.parametrize("islands", [8, None])
+def test_islands_use_the_fleet_that_a_pinned_strategy_would(islands):
+    """The search keeps replicas that the islands divide, so that no faster strategy without them hides one with them."""
+    asked = {"policy": "islands"} | ({"islands": islands} if islands else {})
+    question = {"model": "Llama 3 8B", "fleet": {"accelerator": "H100 SXM", "count": 1024}, "reliability": asked}
+    free = plan_scenario(scenario(**question), intervals=False)
+    pinned = plan_scenario(scenario(**question, strategy={"data_parallel": 512}), intervals=False)
+    assert free.strategy["data_parallel"] % 8 == 0
+    assert free.fleet.used > 900
+    assert free["run.time"] <= pinned["run.time"] * 1.001
+    assert "failures would make" not in free.binding.sentence
+    report = goodput_scenario(scenario(**question), replicates=0)
+    assert (report.job.accelerators, report.job.islands) == (free.fleet.used, 8)
+
+
+def test_fewer_islands_where_no_strategy_has_eight_replicas():
+    fleet = {"accelerator": "H100 SXM", "count": 512}
+    model = scenario(fleet=fleet, reliability={"policy": "islands"}, training={"global_batch": "6 sequences"})
+    plan = plan_scenario(model, intervals=False)
+    assert 2 <= plan.strategy["data_parallel"] <= 6
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "count"), [("H100 SXM", 16_384), ("H100 SXM", 8), ("GB200 (per GPU)", 9216), ("H100 SXM", 1000)]
+)
+def test_a_stated_failure_rate_is_kept_whatever_the_fleet(accelerator, count):
+    question = scenario(
+        model="Llama 3 8B",
+        fleet={"accelerator": accelerator, "count": count},
+        training={"global_batch": f"{4 * count} sequences"},
+        reliability={"failure_rate": "1e-3 /day", "spares": 0},
+    )
+    job = goodput_scenario(question, replicates=0, duration_s=10 * DAY).job
+    assert math.fsum(map(job.rate_of, job.processes)) == pytest.approx(job.accelerators * 1e-3 / DAY)
+
+
+@pytest.mark.parametrize("accelerator", ["H100 SXM", "GB200 (per GPU)"])
+def test_the_rates_of_a_plan_multiply_out(accelerator):
+    plan = plan_scenario(scenario(fleet={"accelerator": accelerator, "count": 9216}), intervals=False)
+    hardware, software = (
+        plan.assumptions[f"reliability.{kind}_failure_rate"].best for kind in ("hardware", "software")
+    )
+    printed = plan["training.accelerators_used"] * hardware + software
+    assert plan["reliability.failure_rate"] == pytest.approx(printed, rel=2e-3)
+
+
+def test_nothing_fails_and_nothing_breaks():
+    question = small(failure_rate="0 /day", checkpoint_interval="10 ms")
+    report = goodput_scenario(question, replicates=2, duration_s=10 * DAY)
+    assert not any("failures stop" in note for note in report.result.warnings)
+    plan = plan_scenario(question, intervals=False)
+    assert plan["run.failures"] == 0
+    failures = plan.outputs["run.failures"]
+    assert evaluate_formula(failures, plan.outputs, plan.assumptions) == 0
+
+
+@pytest.mark.parametrize("reliability", [{"spares": 600}, {"policy": "hot_spare"}, {"policy": "elastic", "spares": 60}])
+def test_one_stock_of_spares_in_one_place(reliability):
+    plan = plan_scenario(small(**reliability), intervals=False)
+    report = goodput_scenario(small(**reliability), replicates=0)
+    assert plan.fleet.spares == 8 * plan["reliability.spare_nodes"] == 8 * report.result.spares
+    assert report.job.accelerators == plan.fleet.used <= 1024 - plan.fleet.spares
+    with pytest.raises(InputError, match="more spare nodes than nodes of the fleet"):
+        goodput_scenario(small(), replicates=0, spare_nodes=128)
+
+
+def test_extra_tokens_have_one_range_and_are_not_clipped():
+    asked = {"policy": "islands", "islands": 8}
+    report = goodput_scenario(small(**asked), replicates=0)
+    plan = plan_scenario(small(**asked))
+    assert plan.interval("run.extra_tokens") == pytest.approx((report.extra_tokens.low, report.extra_tokens.high))
+    path = "reliability.extra_tokens_per_island"
+    for each in (0.02, 0.5):
+        found = goodput_scenario(
+            scenario(
+                model="Llama 3 8B",
+                fleet={"accelerator": "H100 SXM", "count": 1024},
+                reliability=asked,
+                assumptions={path: each},
+            ),
+            replicates=0,
+        )
+        assert found.extra_tokens.best == found.extra_tokens.high == pytest.approx(7 * each)
+
+
+def test_the_sums_and_the_best_policy_come_with_the_data():
+    data = closed().to_dict()
+    total = data["all_interruptions"]
+    assert total["mean"] == pytest.approx(sum(row["mean"] for row in data["interruptions"]))
+    assert total["lost_usd"] == pytest.approx(sum(row["lost_usd"] for row in data["interruptions"]))
+    progress = {row["policy"]: row["progress"] for row in data["policies"] if row["goodput"] is not None}
+    assert progress[data["best_policy"]] == max(progress.values())

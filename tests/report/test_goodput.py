@@ -60,7 +60,7 @@ def test_the_page_draws_its_curves_and_marks_the_best():
 
 
 def test_a_job_that_makes_no_progress_is_drawn_too():
-    broken = report(count=512, failure_rate="0.9 /day", restart_time="2 h")
+    broken = report(count=512, failure_rate="30 /day", restart_time="2 h")
     assert broken["goodput"] < 0.01
     assert charts(goodput_page(broken))["interval"]["y_range"][1] > 0
 

@@ -22,6 +22,7 @@ from gigawatt.planning._groups import (
     Group,
     fleet_watts,
     generation_of_fleet,
+    layout_of,
     weights_of,
 )
 from gigawatt.quantity import QuantityError, parse_quantity
@@ -57,6 +58,10 @@ _PHASES = {
     "power.checkpoint_fraction": "checkpoint",
 }
 _POWER_FACTS = tuple(path for path in power.ASSUMPTIONS if path not in _PHASES)
+# What islands need in tokens, for this model and their steps between two exchanges.
+EXTRA_TOKENS = "reliability.extra_tokens_per_island"
+# Steps between two exchanges of islands where nobody says how many, as arXiv 2311.08105 and 2412.01152.
+USUAL_INNER_STEPS = 100
 # What failures rest on besides the reliability engine's own numbers.
 _FAILURE_FACTS = ("reliability.state_bytes_per_parameter", "reliability.tray_accelerators")
 WEIGHT_BYTES = 2.0  # of a parameter in bf16, beside what the optimizer keeps
@@ -88,7 +93,8 @@ def assumption_table(
         fact = catalog.fact(FACTS.get(key, key), scenario.date if key in FACTS else None)
         table[key] = replace(fact, label=_LABELS.get(key, fact.label))
     table |= _chip_power(scenario, groups)
-    table |= reliability.default_assumptions(generation_of_fleet(groups), scenario.reliability.policy or DEFAULT_POLICY)
+    layout = layout_of(groups, reference, table["reliability.tray_accelerators"].best)
+    table |= policy_assumptions(scenario, groups, layout, float(parameters(model).total))
     if scenario.training.optimizer is not None:
         table["reliability.state_bytes_per_parameter"] = _state(scenario, table)
     slowest = min((group.accelerator for group in groups), key=_rate)
@@ -99,6 +105,19 @@ def assumption_table(
     _training_assumptions(scenario, catalog, entry, model, table, notes)
     _given_assumptions(scenario, table)
     return table
+
+
+def policy_assumptions(
+    scenario: Scenario, groups: Sequence[Group], layout: reliability.Layout, model_parameters: float
+) -> Mapping[str, Sourced]:
+    """Return the packaged numbers of the scenario's recovery policy on this fleet and this model."""
+    policy = scenario.reliability.policy or DEFAULT_POLICY
+    found = dict(reliability.default_assumptions(generation_of_fleet(groups), policy, layout))
+    if policy == "islands":
+        steps = scenario.reliability.inner_steps or USUAL_INNER_STEPS
+        each = reliability.extra_tokens(model_parameters, 2, steps)
+        found[EXTRA_TOKENS] = replace(each, label="extra tokens per further island")
+    return found
 
 
 def _chip_power(scenario: Scenario, groups: Sequence[Group]) -> dict[str, Sourced]:

@@ -161,7 +161,11 @@ def idle_cause(base: Evaluation) -> str:
 
 def _wider(base: Evaluation) -> Width | None:
     """Return the number of accelerators above the job's with the shortest step, None where no step is shorter."""
-    more = [row for row in base.widths if row.accelerators > base.fleet.used and row.step_s < base.training.step_s]
+    more = [
+        row
+        for row in base.widths
+        if row.accelerators > base.fleet.used and row.step_s < base.training.step_s and row.goodput > 0
+    ]
     return min(more, key=lambda row: row.step_s, default=None)
 
 

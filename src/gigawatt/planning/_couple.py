@@ -11,18 +11,19 @@ needed beyond the size of the network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from gigawatt import finance, power, reliability
 from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.evidence import Output
 from gigawatt.hardware import plan_network
-from gigawatt.planning._failures import Failures
+from gigawatt.planning._failures import Failures, Stock, stock_of
 from gigawatt.planning._groups import DEFAULT_COUNT, Group, weights_of
 from gigawatt.planning._inputs import Inputs
 from gigawatt.planning._result import Fleet, FleetGroup
-from gigawatt.planning._width import Goodput, Width, Widths, widths
+from gigawatt.planning._width import Width, Widths, widths
 from gigawatt.quantity import format_quantity
 from gigawatt.training import Constants, TrainingJob, TrainingResult, infeasible, train
 
@@ -88,64 +89,35 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
     limits = _limits(inputs, limit_fleet)
     groups = _powered(inputs, limits)
     powered = sum(group.powered for group in groups)
-    spares = _spares(inputs, powered)
-    if powered - spares < 1:
-        raise InfeasibleError(
-            f"{spares:,} hot spares leave nothing of {powered:,} powered accelerators",
-            constraint="spares",
-            remedy="fewer spares or more accelerators",
-        )
-    job = job_of(inputs, powered - spares)
+    chosen = choose(inputs, powered, pins=pins)
+    job, trained, failing = chosen.job, chosen.trained, chosen.failing
     tokens = inputs.value("training.tokens")
-    failing = Failures(inputs=inputs, steps=math.ceil(tokens / job.tokens_per_step))
-    weighed = _weighed(inputs, job, {**inputs.pins, **(pins or {})}, failing.progress)
-    trained = train(
-        job, weighed.best.columns, constraints=inputs.constraints, found=weighed.found, evaluator=weighed.evaluator
-    )
-    chosen = (trained.accelerators, weighed.best.replica, trained.step_s)
-    failures = failing.assess(failing.policy, *chosen)
-    others = _others(failing, *chosen)
+    failures = failing.assess(failing.policy, *chosen.size)
+    others = _others(failing, *chosen.size)
     if failures.goodput < 1e-6:
         raise _stopped(failures, others, trained.accelerators)
     extra = failing.extra_tokens(failing.policy, failures.islands).best
     steps = math.ceil(tokens * (1.0 + extra) / job.tokens_per_step)
     run_s = steps * trained.step_s / failures.goodput
-    loads = [_load(inputs, group) for group in groups]
-    powers = power.assess(
-        loads=loads,
-        switches_per_accelerator=limits.switches,
-        pue=inputs.value("site.pue"),
-        values=inputs.values(power.ASSUMPTIONS),
-        computing_fraction=trained.computing_fraction,
-        goodput=failures.goodput,
-        step_s=trained.step_s,
-        grid_limit_w=inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else None,
-    )
+    grid_limit_w = inputs.value("site.grid_limit") if inputs.has("site.grid_limit") else None
+    powers = powers_of(inputs, groups, limits, trained, failures.goodput, grid_limit_w)
     energy = powers.facility_w * run_s
-    money = finance.assess(
-        purchases=[
-            finance.Purchase(
-                name=g.accelerator, count=g.powered, price_usd=inputs.value(f"accelerator.{g.accelerator}.price_usd")
-            )
-            for g in groups
-        ],
-        switches_per_accelerator=limits.switches,
-        it_peak_w=powers.outputs["power.it_per_accelerator_peak"].value * powered,
-        energy_j=energy,
-        energy_usd_per_joule=inputs.value("site.electricity_price"),
+    money = costs_of(
+        inputs,
+        groups,
+        limits,
+        powers,
         run_s=run_s,
+        tokens=tokens,
         accelerators_used=trained.accelerators,
         goodput=failures.goodput,
-        tokens=tokens,
-        values=inputs.values(finance.ASSUMPTIONS),
-        staff_usd_per_s=inputs.scenario.finance.staff_cost,
     )
-    fleet = Fleet(groups=tuple(groups), spares=spares, used=trained.accelerators)
+    fleet = Fleet(groups=tuple(groups), spares=chosen.stock.accelerators, used=trained.accelerators)
     outputs = {
         **_fleet_outputs(inputs, fleet, limits),
         **trained.outputs,
         "training.computing_fraction": _computing(trained),
-        **failures.outputs,
+        **chosen.stock.told(failures.outputs),
         **_policy_outputs(others),
         **_run_outputs(inputs, trained, failures, extra, steps, run_s, energy),
         **powers.outputs,
@@ -155,13 +127,108 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
         limits=limits,
         fleet=fleet,
         job=job,
-        widths=weighed.tried,
+        widths=chosen.weighed.tried,
         training=trained,
         reliability=failures,
         policies=others,
         power=powers,
         finance=money,
         outputs=outputs,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The strategy of a fleet: `stock` of spares, training `job` on the rest of it, numbers of accelerators `weighed`
+    with the failures of each, and the step of the best, `trained`.
+    """
+
+    stock: Stock
+    job: TrainingJob
+    failing: Failures
+    weighed: Widths
+    trained: TrainingResult
+
+    @property
+    def size(self) -> tuple[int, int, float]:
+        """Accelerators of the job and of a replica, and the step time."""
+        return self.trained.accelerators, self.weighed.best.replica, self.trained.step_s
+
+
+def choose(
+    inputs: Inputs, fleet: int, *, pins: Mapping[str, int] | None = None, spare_nodes: int | None = None
+) -> Chosen:
+    """Return the strategy with which the run of a fleet of so many accelerators is shortest, failures included.
+
+    Raises InfeasibleError where its spares leave nothing, or where no strategy fits.
+    """
+    stock = stock_of(inputs, fleet, spare_nodes)
+    if fleet - stock.accelerators < 1:
+        raise InfeasibleError(
+            f"{stock.accelerators:,} accelerators of spare nodes leave nothing of a fleet of {fleet:,}",
+            constraint="spares",
+            remedy="fewer spares or more accelerators",
+        )
+    job = job_of(inputs, fleet - stock.accelerators)
+    steps = math.ceil(inputs.value("training.tokens") / job.tokens_per_step)
+    failing = Failures(inputs=inputs, steps=steps, spare_nodes=stock.nodes)
+    weighed = _weighed(inputs, job, {**inputs.pins, **(pins or {})}, failing)
+    trained = train(
+        job, weighed.best.columns, constraints=inputs.constraints, found=weighed.found, evaluator=weighed.evaluator
+    )
+    return Chosen(stock=stock, job=job, failing=failing, weighed=weighed, trained=trained)
+
+
+def powers_of(
+    inputs: Inputs,
+    groups: Sequence[FleetGroup],
+    limits: Limits,
+    trained: TrainingResult,
+    goodput: float,
+    grid_limit_w: float | None = None,
+) -> power.PowerResult:
+    """Return what a fleet draws while it trains with this goodput."""
+    return power.assess(
+        loads=[_load(inputs, group) for group in groups],
+        switches_per_accelerator=limits.switches,
+        pue=inputs.value("site.pue"),
+        values=inputs.values(power.ASSUMPTIONS),
+        computing_fraction=trained.computing_fraction,
+        goodput=goodput,
+        step_s=trained.step_s,
+        grid_limit_w=grid_limit_w,
+    )
+
+
+def costs_of(
+    inputs: Inputs,
+    groups: Sequence[FleetGroup],
+    limits: Limits,
+    powers: power.PowerResult,
+    *,
+    run_s: float,
+    tokens: float,
+    accelerators_used: int,
+    goodput: float,
+) -> finance.FinanceResult:
+    """Return what a fleet and `run_s` of it cost."""
+    return finance.assess(
+        purchases=[
+            finance.Purchase(
+                name=g.accelerator, count=g.powered, price_usd=inputs.value(f"accelerator.{g.accelerator}.price_usd")
+            )
+            for g in groups
+        ],
+        switches_per_accelerator=limits.switches,
+        it_peak_w=powers.outputs["power.it_per_accelerator_peak"].value * sum(g.powered for g in groups),
+        energy_j=powers.facility_w * run_s,
+        energy_usd_per_joule=inputs.value("site.electricity_price"),
+        run_s=run_s,
+        accelerators_used=accelerators_used,
+        goodput=goodput,
+        tokens=tokens,
+        values=inputs.values(finance.ASSUMPTIONS),
+        staff_usd_per_s=inputs.scenario.finance.staff_cost,
     )
 
 
@@ -204,12 +271,19 @@ def _stopped(
     )
 
 
-def _weighed(inputs: Inputs, job: TrainingJob, pins: Mapping[str, int], goodput: Goodput) -> Widths:
-    """Return what numbers of accelerators are worth. Raises InfeasibleError where no strategy fits."""
-    found = widths(job, goodput, pins, inputs.constraints)
-    if isinstance(found, Widths):
-        return found
-    raise infeasible(job, found, pins, inputs.constraints, None, inputs.server, resizing(job, inputs))
+def _weighed(inputs: Inputs, job: TrainingJob, pins: Mapping[str, int], failing: Failures) -> Widths:
+    """Return what numbers of accelerators are worth, with replicas that suit the recovery policy. Raises InfeasibleError
+    where no strategy fits.
+    """
+    goodput, choices = cache(failing.progress), failing.rules(pins)
+    for rules in choices:
+        constraints = (*inputs.constraints, *rules)
+        found = widths(job, goodput, pins, constraints)
+        if isinstance(found, Widths):
+            return found
+        if rules == choices[-1]:
+            raise infeasible(job, found, pins, constraints, None, inputs.server, resizing(job, inputs))
+    raise AssertionError("there is at least one choice")
 
 
 def resizing(job: TrainingJob, inputs: Inputs) -> Callable[[int], TrainingJob]:
@@ -227,7 +301,28 @@ def training_job(inputs: Inputs) -> TrainingJob:
     if all(counts):
         return job_of(inputs, sum(count or 0 for count in counts))
     powered = sum(group.powered for group in _powered(inputs, _limits(inputs, True)))
-    return job_of(inputs, max(powered - _spares(inputs, powered), 1))
+    return job_of(inputs, max(powered - stock_of(inputs, powered).accelerators, 1))
+
+
+def fleet_of(inputs: Inputs) -> int:
+    """Return the accelerators of a scenario: those that are asked for, within the limits of power and money where it sets
+    any and the catalogue knows what these need.
+    """
+    counts = [group.count for group in inputs.groups]
+    if all(counts) and not _limited(inputs):
+        return sum(count or 0 for count in counts)
+    return sum(group.powered for group in _powered(inputs, _limits(inputs, True)))
+
+
+def _limited(inputs: Inputs) -> bool:
+    limited = inputs.has("site.grid_limit") or inputs.has("finance.budget")
+    return limited and priced(inputs)
+
+
+def priced(inputs: Inputs) -> bool:
+    """Return whether the scenario and the catalogue know the price and the power of every accelerator."""
+    needed = [f"accelerator.{g.accelerator.name}.{field}" for g in inputs.groups for field in ("price_usd", "tdp_w")]
+    return all(inputs.has(path) for path in (*needed, *power.ASSUMPTIONS, *finance.ASSUMPTIONS))
 
 
 def job_of(inputs: Inputs, accelerators: int) -> TrainingJob:
@@ -280,11 +375,11 @@ def _load(inputs: Inputs, group: FleetGroup) -> power.Load:
     )
 
 
-def fleet_loads(inputs: Inputs) -> tuple[list[power.Load], float]:
-    """Return what the accelerators draw that are asked for, else those that the limits leave, and their switches each."""
+def priced_fleet(inputs: Inputs) -> tuple[list[FleetGroup], Limits]:
+    """Return the accelerators of `fleet_of` by kind, and what power and money allow."""
     known = all(group.count is not None for group in inputs.groups)
-    limits = _limits(inputs, not known)
-    return [_load(inputs, group) for group in _powered(inputs, limits)], limits.switches
+    limits = _limits(inputs, not known or _limited(inputs))
+    return _powered(inputs, limits), limits
 
 
 def _limits(inputs: Inputs, limit_fleet: bool) -> Limits:
@@ -381,20 +476,6 @@ def _nothing_powered(inputs: Inputs, limits: Limits) -> InfeasibleError:
         constraint=name,
         remedy=f"finance.budget={format_quantity(needed, 'USD')}",
     )
-
-
-def _spares(inputs: Inputs, powered: int) -> int:
-    """Return the accelerators of the powered fleet that stand by: those asked for; hot spares, as many as cover the
-    nodes under repair. Under any other policy spare nodes are kept beside the fleet.
-    """
-    asked = inputs.scenario.reliability
-    if asked.spares is not None:
-        return asked.spares
-    if asked.policy != "hot_spare":
-        return 0
-    failing = Failures(inputs=inputs, steps=1)
-    each = min(inputs.node, powered)
-    return failing.assess("hot_spare", powered, each, 1.0).spare_nodes * each
 
 
 # outputs that belong to no single engine -----------------------------------------------------------------------------
@@ -552,10 +633,10 @@ def _run_outputs(
         ),
         "run.failures": Output(
             label="failures during the run",
-            value=run_s / failures.mtbf_s,
+            value=run_s * failures.outputs["reliability.failure_rate"].value,
             unit="",
-            formula="time / between",
-            inputs={"time": "run.time", "between": "reliability.mean_time_between_failures"},
+            formula="time * rate",
+            inputs={"time": "run.time", "rate": "reliability.failure_rate"},
         ),
         "run.accelerator_hours": Output(
             label="accelerator-hours of the job",

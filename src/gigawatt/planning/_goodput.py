@@ -1,8 +1,8 @@
 """The failures of a scenario's job alone: `gigawatt goodput`.
 
-    scenario -> training search -> step time, replicas -> ReliabilityJob -> closed form and simulation -> GoodputReport
+    scenario -> strategy, failures weighed -> step time, replicas -> ReliabilityJob -> closed form and simulation -> GoodputReport
 
-The job fills the fleet with whole replicas of the best strategy; spare nodes stand by beside it.
+The job is that of a plan: on the accelerators and with the stock of spares for which its run is shortest.
 """
 
 from __future__ import annotations
@@ -12,30 +12,34 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gigawatt import finance, power
 from gigawatt._version import __version__
 from gigawatt.errors import InputError, Problem
 from gigawatt.evidence import Sourced
-from gigawatt.planning._couple import fleet_loads, resizing, training_job
-from gigawatt.planning._failures import Failures, wrong_policy
+from gigawatt.planning._couple import choose, costs_of, fleet_of, powers_of, priced, priced_fleet
+from gigawatt.planning._failures import wrong_policy
 from gigawatt.planning._groups import DEFAULT_POLICY
 from gigawatt.planning._inputs import Inputs, resolve
+from gigawatt.quantity import format_quantity
 from gigawatt.reliability import (
     RECOVERY_POLICIES,
     GoodputResult,
     ReliabilityJob,
+    closed_shares,
     goodput,
-    goodput_closed,
     poisson_quantile,
 )
 from gigawatt.scenario import Scenario
-from gigawatt.training import TrainingResult, train
+from gigawatt.training import TrainingResult
 
 # More simulated runs than this say nothing more.
 MOST_REPLICATES = 100_000
 LONGEST_DAYS = 36_500.0
 # Below this goodput a run does not end in any time worth simulating: a window as long as its useful time is shown.
 HOPELESS = 0.05
+# And no longer than so many failures take: more of them say nothing more.
+MOST_FAILURES = 100_000
+# What is taken for a goodput of nothing where a price of an hour is asked for.
+LEAST_USEFUL = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,8 @@ class GoodputReport:
             if self._usd_per_s is None
             else {child.label: child.value * self._usd_per_s for child in result.wall_time.children},
             "interruptions": self.causes(),
+            "all_interruptions": self.totals(),
+            "best_policy": max((row for row in self.policies if row.progress is not None), key=_left).policy,
             "compared": self.compared,
             "policies": [row.to_dict() for row in self.policies],
             "warnings": [*result.warnings, *self.notes, *self.inputs.notes],
@@ -141,6 +147,16 @@ class GoodputReport:
     def lost_s(self) -> float:
         """Wall time that failures take: all but useful work and planned maintenance."""
         return sum(part.value for part in self.result.wall_time.children if part.label not in ("useful", "maintenance"))
+
+    def totals(self) -> dict[str, float | None]:
+        """Return the sums over the causes: interruptions, seconds and money lost."""
+        rows = self.causes()
+        usd = None if self._usd_per_s is None else math.fsum(row["lost_usd"] for row in rows)
+        return {
+            "mean": math.fsum(row["mean"] for row in rows),
+            "lost_s": math.fsum(row["lost_s"] for row in rows),
+            "lost_usd": usd,
+        }
 
     def causes(self) -> list[dict[str, Any]]:
         """Return the interruptions by cause, most first, with P10 and P90 and the lost time.
@@ -179,6 +195,11 @@ class GoodputReport:
         return sorted(rows, key=lambda row: -row["mean"])
 
 
+def _left(row: PolicyRow) -> float:
+    """Return what a policy leaves of the wall time, extra tokens counted as lost."""
+    return row.progress or 0.0
+
+
 def goodput_scenario(
     scenario: Scenario,
     *,
@@ -201,31 +222,24 @@ def goodput_scenario(
     name = asked.policy or DEFAULT_POLICY
     if asked.islands is not None and name != "islands" and not compare:
         raise wrong_policy(scenario, "islands", f"policy {name!r} has no islands", "policy: islands, or no islands")
-    training = training_job(inputs)
-    trained = train(
-        training,
-        pins=inputs.pins,
-        constraints=inputs.constraints,
-        keep=0,
-        unit=inputs.server,
-        resized=resizing(training, inputs),
-    )
-    replica = trained.accelerators // int(trained.strategy["data_parallel"])
-    accelerators = max(training.accelerators // replica, 1) * replica
-    steps = math.ceil(inputs.value("training.tokens") / training.tokens_per_step)
-    failing = Failures(inputs=inputs, steps=steps, spare_nodes=spare_nodes, duration_s=duration_s)
-    _check_spares(inputs, spare_nodes, accelerators)
+    fleet = fleet_of(inputs)
+    _check_spares(inputs, spare_nodes, fleet)
+    chosen = choose(inputs, fleet, spare_nodes=spare_nodes)
+    trained, failing = chosen.trained, replace(chosen.failing, duration_s=duration_s)
+    steps = failing.steps
 
     def make(policy: str) -> ReliabilityJob:
-        made = failing.job(policy, accelerators, replica, trained.step_s)
-        if duration_s is None and goodput_closed(made).goodput < HOPELESS:
-            return replace(made, duration_s=max(steps * trained.step_s, 2.0 * made.start), useful_s=None)
+        made = failing.job(policy, *chosen.size)
+        if duration_s is None and closed_shares(made)["useful"][0] < HOPELESS:
+            many = MOST_FAILURES / math.fsum(map(made.rate_of, made.processes))
+            return replace(made, duration_s=max(min(steps * trained.step_s, many), 2.0 * made.start), useful_s=None)
         return made
 
     job = make(name)
     extra = failing.extra_tokens(name, job.islands)
     workers = os.cpu_count() or 1
     result = goodput(job, replicates=replicates, seed=seed, workers=workers)
+    result = replace(result, outputs=chosen.stock.told(result.outputs))
     rows = []
     for policy in RECOVERY_POLICIES:
         if policy == name:
@@ -236,7 +250,7 @@ def goodput_scenario(
         except InputError as error:
             rows.append(PolicyRow(policy=policy, reason=error.problems[0].message))
             continue
-        found = goodput(other, replicates=replicates, seed=seed, workers=workers) if compare else goodput_closed(other)
+        found = goodput(other, replicates=replicates, seed=seed, workers=workers) if compare else goodput(other)
         rows.append(PolicyRow(policy=policy, result=found, extra_tokens=failing.extra_tokens(policy, other.islands)))
     return GoodputReport(
         scenario=scenario,
@@ -245,7 +259,7 @@ def goodput_scenario(
         result=result,
         training=trained,
         generation=failing.generation,
-        asked=training.accelerators,
+        asked=fleet,
         useful_s=steps * trained.step_s,
         extra_tokens=extra,
         usd_per_accelerator_hour=accelerator_hour_usd(inputs, trained, result.goodput),
@@ -253,22 +267,21 @@ def goodput_scenario(
         compared=compare,
         replicates=replicates,
         seed=seed,
-        notes=_notes(inputs, job, trained, training.accelerators, failing.generation, duration_s, extra),
+        notes=_notes(inputs, job, fleet - chosen.stock.accelerators, failing.generation, duration_s, extra),
     )
 
 
-def _check_spares(inputs: Inputs, spare_nodes: int | None, accelerators: int) -> None:
-    """Raise InputError where more spare nodes are asked for than the job has nodes."""
-    each = min(inputs.node, accelerators)
-    nodes = -(-accelerators // each)
+def _check_spares(inputs: Inputs, spare_nodes: int | None, fleet: int) -> None:
+    """Raise InputError where the spare nodes that somebody states are the whole fleet or more."""
+    each = min(inputs.node, fleet)
     asked = inputs.scenario.reliability.spares
     found = spare_nodes if spare_nodes is not None else -(-(asked or 0) // each)
-    if found > nodes:
+    if found * each >= fleet:
         raise _wrong(
             inputs.scenario.place("reliability.spares") if spare_nodes is None else "--spares",
-            "more spare nodes than nodes of the job",
+            "more spare nodes than nodes of the fleet, less one for the job",
             f"{found:,}",
-            f"0 to {nodes:,} nodes of {each} accelerators",
+            f"0 to {(fleet - 1) // each:,} nodes of {each} accelerators",
         )
 
 
@@ -277,47 +290,19 @@ def accelerator_hour_usd(inputs: Inputs, trained: TrainingResult, useful: float)
 
     None where the scenario and the catalogue have no price or no power limit of an accelerator.
     """
-    needed = [f"accelerator.{g.accelerator.name}.{field}" for g in inputs.groups for field in ("price_usd", "tdp_w")]
-    if not all(inputs.has(path) for path in (*needed, *power.ASSUMPTIONS, *finance.ASSUMPTIONS)):
+    if not priced(inputs):
         return None
-    loads, switches = fleet_loads(inputs)
-    count = sum(load.count for load in loads)
-    powers = power.assess(
-        loads=loads,
-        switches_per_accelerator=switches,
-        pue=inputs.value("site.pue"),
-        values=inputs.values(power.ASSUMPTIONS),
-        computing_fraction=trained.computing_fraction,
-        goodput=max(useful, 1e-9),
-        step_s=trained.step_s,
-        grid_limit_w=None,
-    )
-    money = finance.assess(
-        purchases=[
-            finance.Purchase(
-                name=load.name, count=load.count, price_usd=inputs.value(f"accelerator.{load.name}.price_usd")
-            )
-            for load in loads
-        ],
-        switches_per_accelerator=switches,
-        it_peak_w=powers.outputs["power.it_per_accelerator_peak"].value * count,
-        energy_j=powers.facility_w * 3600.0,
-        energy_usd_per_joule=inputs.value("site.electricity_price"),
-        run_s=3600.0,
-        accelerators_used=count,
-        goodput=1.0,
-        tokens=1.0,
-        values=inputs.values(finance.ASSUMPTIONS),
-        staff_usd_per_s=inputs.scenario.finance.staff_cost,
-    )
-    return money.run_cost.value / count
+    groups, limits = priced_fleet(inputs)
+    count = sum(group.powered for group in groups)
+    powers = powers_of(inputs, groups, limits, trained, max(useful, LEAST_USEFUL))
+    hour = costs_of(inputs, groups, limits, powers, run_s=3600.0, tokens=1.0, accelerators_used=count, goodput=1.0)
+    return hour.run_cost.value / count
 
 
 def _notes(
     inputs: Inputs,
     job: ReliabilityJob,
-    trained: TrainingResult,
-    fleet: int,
+    available: int,
     generation: str,
     duration_s: float | None,
     extra: Sourced,
@@ -325,15 +310,13 @@ def _notes(
     notes = []
     if generation == "generic":
         notes.append(f"no failure rates are known for {inputs.reference.name}: those between H100 and A100 are assumed")
-    if trained.accelerators < job.accelerators:
+    if available > job.accelerators:
         notes.append(
-            f"the best strategy for this batch trains on {trained.accelerators:,} accelerators; its goodput is that of {job.accelerators:,} in replicas of the same size"
+            f"{available - job.accelerators:,} of {available:,} accelerators are not in the job: with them no run is shorter"
         )
-    if fleet > job.accelerators:
-        notes.append(f"{fleet - job.accelerators:,} accelerators make no whole replica and are left out")
     if duration_s is None and job.useful_s is None:
         notes.append(
-            f"failures leave less than {HOPELESS:.0%} of the time, so the run does not end: as much wall time as it takes without failures is shown"
+            f"failures leave less than {HOPELESS:.0%} of the time, so the run does not end: {format_quantity(job.length_s, 's')} of it are shown"
         )
     if job.islands > 1:
         notes.append(

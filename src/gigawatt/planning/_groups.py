@@ -14,12 +14,14 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Precision
 from gigawatt.power import chip_power
-from gigawatt.reliability import GENERATIONS
+from gigawatt.reliability import GENERATIONS, Layout
 from gigawatt.scenario import AcceleratorItem, Scenario
 
 DEFAULT_ACCELERATOR = "H100 SXM"
 DEFAULT_COUNT = 1024
 DEFAULT_POLICY = "restart"
+# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
+LARGEST_SERVER = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,20 @@ def fleet_watts(groups: Sequence[Group], phase: str, end: str, cap_w: float | No
         watts = chip_power(group.accelerator.name, limit.best).watts(phase, end)
         total += weight * (watts if cap_w is None else min(watts, cap_w))
     return total
+
+
+def server_of(groups: Sequence[Group]) -> int:
+    """Return the accelerators that come together: those of a server (of the largest, in a mixed fleet)."""
+    return max(group.accelerator.server_chips or 1 for group in groups)
+
+
+def layout_of(groups: Sequence[Group], reference: Accelerator, tray: float) -> Layout:
+    """Return what fails as one: a server, or the tray of a rack (`tray` accelerators), whose rack is its scale-up domain."""
+    server = server_of(groups)
+    each = server if server <= LARGEST_SERVER else int(tray)
+    domain = reference.scale_up_domain or each
+    usual = Layout(accelerators_per_node=each)
+    return replace(usual, nodes_per_rack=max(domain // each, 1)) if domain > LARGEST_SERVER else usual
 
 
 def groups_of(scenario: Scenario, catalog: Catalog, sized: bool = True) -> tuple[Group, ...]:

@@ -17,26 +17,24 @@ from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Grade, Sourced
 from gigawatt.hardware import Chip, Fabric, WideArea, chip_of, fabric_of, slowest_chip
 from gigawatt.model import PRECISIONS, Precision, Transformer, transformer_of
-from gigawatt.planning._assumptions import assumption_table, overridden
+from gigawatt.planning._assumptions import assumption_table, overridden, policy_assumptions
 from gigawatt.planning._groups import (
-    DEFAULT_POLICY,
     Group,
     fleet_watts,
-    generation_of_fleet,
     groups_of,
     hardware_problems,
+    layout_of,
+    server_of,
     slowest,
 )
 from gigawatt.power import chip_power, clock_at_cap
 from gigawatt.quantity import format_quantity
-from gigawatt.reliability import default_assumptions
+from gigawatt.reliability import HARDWARE_RATE, Layout
 from gigawatt.scenario import Scenario
 from gigawatt.training import NAMED, OPTIMIZERS, Constraint, Optimizer, constraint_of, stacks
 
 # Fields of the strategy section that are no decisions.
 NO_DECISIONS = {"constraints", "memory_margin"}
-# Beyond this the catalogue's "server" is a rack or a pod, in which single trays are replaced.
-LARGEST_SERVER = 16
 DEFAULT_MODEL = "Llama 3.1 405B"
 
 
@@ -82,14 +80,16 @@ class Inputs:
 
     def with_policy(self, policy: str) -> Inputs:
         """Return the same inputs under another recovery policy, with its packaged times for those that nobody states."""
-        scenario, generation = self.scenario, generation_of_fleet(self.groups)
-        before = default_assumptions(generation, scenario.reliability.policy or DEFAULT_POLICY)
+        scenario, parameters = self.scenario, self.value("model.parameters")
+        changed = replace(scenario, reliability=scenario.reliability.model_copy(update={"policy": policy}))
+        before, after = (
+            policy_assumptions(asked, self.groups, self.layout, parameters) for asked in (scenario, changed)
+        )
         fresh = {
             path: value
-            for path, value in default_assumptions(generation, policy).items()
+            for path, value in after.items()
             if value != before.get(path) and (path not in before or self.assumptions[path].grade is not Grade.GIVEN)
         }
-        changed = replace(scenario, reliability=scenario.reliability.model_copy(update={"policy": policy}))
         return replace(self, scenario=changed, assumptions={**self.assumptions, **fresh})
 
     def _with_accelerator(self, changed: Group, field: str, value: Sourced) -> Inputs:
@@ -135,13 +135,17 @@ class Inputs:
     @property
     def server(self) -> int:
         """Accelerators that come together: those of a server (of the largest, in a mixed fleet)."""
-        return max(group.accelerator.server_chips or 1 for group in self.groups)
+        return server_of(self.groups)
+
+    @property
+    def layout(self) -> Layout:
+        """What fails as one: nodes, racks, rails and feeds."""
+        return layout_of(self.groups, self.reference, self.value("reliability.tray_accelerators"))
 
     @property
     def node(self) -> int:
         """Accelerators that one failure takes out: a server, or the tray of a rack."""
-        server = self.server
-        return server if server <= LARGEST_SERVER else int(self.value("reliability.tray_accelerators"))
+        return self.layout.accelerators_per_node
 
     def chip_watts(self, phase: str, end: str = "best", capped: bool = True) -> float:
         """Return what an accelerator of the fleet draws in a phase, W: the mean over its kinds, each under the cap."""
@@ -227,6 +231,10 @@ def resolve(scenario: Scenario, whole_plan: bool = True, sized: bool = True) -> 
     notes: list[str] = []
     table = assumption_table(scenario, catalog, groups, reference, entry, model, notes)
     table = overridden(scenario, table)
+    if table[HARDWARE_RATE].grade is not Grade.GIVEN:  # trays of a size that the scenario states
+        layout = layout_of(groups, reference, table["reliability.tray_accelerators"].best)
+        fresh = policy_assumptions(scenario, groups, layout, table["model.parameters"].best)
+        table[HARDWARE_RATE] = fresh[HARDWARE_RATE]
     pins = {
         key: NAMED[key][value] if key in NAMED else value
         for key, value in scenario.strategy.model_dump(exclude=NO_DECISIONS).items()

@@ -7,11 +7,13 @@ docs/reliability.md says in plain words what is modelled; docs/science.md 8 hold
 
 from gigawatt.reliability._assess import ReliabilityResult, assess
 from gigawatt.reliability._assumptions import (
+    HARDWARE_RATE,
+    at_hardware_rate,
     default_assumptions,
-    extra_tokens,
     operations_of,
     processes_of,
     recovery_of,
+    recovery_policy,
     tiers_of,
 )
 from gigawatt.reliability._closed import CATEGORIES, closed_shares, goodput_columns
@@ -28,9 +30,10 @@ from gigawatt.reliability._formulas import (
     poisson_quantile,
     young_interval,
 )
-from gigawatt.reliability._goodput import GoodputResult, goodput, goodput_closed
+from gigawatt.reliability._goodput import GoodputResult, goodput
 from gigawatt.reliability._job import Operations, PlannedStop, ReliabilityJob, default_operations, operation_values
 from gigawatt.reliability._largest_fleet import LIMITS, FleetLimits, largest_useful_fleet
+from gigawatt.reliability._layout import Layout, layout_values
 from gigawatt.reliability._links import fibre_s, flat_ring_s, regional_sync_s, ring_bytes, ring_sync_s
 from gigawatt.reliability._network_size import NetworkSize, network_size, optics_failure_rate
 from gigawatt.reliability._outer_steps import (
@@ -38,6 +41,7 @@ from gigawatt.reliability._outer_steps import (
     decoupled_diloco,
     diloco,
     eager_diloco,
+    extra_tokens,
     inner_steps_for,
     site_facts,
     streaming_diloco,
@@ -52,7 +56,6 @@ from gigawatt.reliability._policies import (
     STATES,
     RecoveryPolicy,
     policy_times,
-    recovery_policy,
 )
 from gigawatt.reliability._processes import (
     COMPONENTS,
@@ -60,7 +63,6 @@ from gigawatt.reliability._processes import (
     GENERATIONS,
     FailureProcess,
     fleet_processes,
-    hardware_of,
 )
 from gigawatt.reliability._scale import (
     batch_overhead,
@@ -83,6 +85,7 @@ __all__ = [
     "COMPONENTS",
     "DOMAINS",
     "GENERATIONS",
+    "HARDWARE_RATE",
     "LIMITS",
     "POLICY_WORDS",
     "RECOVERY_POLICIES",
@@ -97,6 +100,7 @@ __all__ = [
     "FleetLimits",
     "FleetSizes",
     "GoodputResult",
+    "Layout",
     "NetworkSize",
     "Operations",
     "PlannedStop",
@@ -110,6 +114,7 @@ __all__ = [
     "Terms",
     "TrainingRun",
     "assess",
+    "at_hardware_rate",
     "availability_interval",
     "batch_overhead",
     "best_batch_tokens",
@@ -133,12 +138,11 @@ __all__ = [
     "flat_ring_s",
     "fleet_processes",
     "goodput",
-    "goodput_closed",
     "goodput_columns",
-    "hardware_of",
     "inner_steps_for",
     "largest_useful_fleet",
     "latency_wall_flop",
+    "layout_values",
     "mean_beyond",
     "mean_time_between_failures",
     "network_size",

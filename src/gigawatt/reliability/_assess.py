@@ -11,7 +11,7 @@ from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._assumptions import HARDWARE_RATE, PREFIX, REPAIR, SOFTWARE_RATE
 from gigawatt.reliability._closed import CATEGORIES, closed_shares
 from gigawatt.reliability._job import ReliabilityJob
-from gigawatt.reliability._policies import POLICY_WORDS, REFERENCE_ACCELERATORS, policy_times
+from gigawatt.reliability._policies import KEPT, POLICY_WORDS, REFERENCE_ACCELERATORS, policy_times
 from gigawatt.reliability._start import FIXED, PER_ACCELERATOR
 from gigawatt.reliability._terms import Terms, terms
 
@@ -143,7 +143,7 @@ def job_outputs(job: ReliabilityJob, t: Terms, goodput: float, method: str = "cl
             value=float(t.spares),
             method="as given"
             if job.spare_nodes is not None
-            else "Poisson quantile of the nodes under repair (docs/science.md 8.7)",
+            else "compound Poisson quantile of the nodes under repair (docs/science.md 8.12)",
             inputs={}
             if job.spare_nodes is not None
             else {"out": f"{PREFIX}nodes_out", "share": f"{PREFIX}spare_probability"},
@@ -200,7 +200,7 @@ def _save(job: ReliabilityJob, t: Terms) -> Output:
 
 def _restart(job: ReliabilityJob, t: Terms) -> Output:
     """The stop that goes back to a checkpoint; the parts of it that a policy has."""
-    label = "stop that goes back to a checkpoint"
+    label = "stop that goes back to a checkpoint, mean"
     if job.reload_s is not None:
         return Output(label=label, value=t.restart_s, unit="s", method="as given")
     group = max(job.accelerators // job.groups, 1)
@@ -209,7 +209,13 @@ def _restart(job: ReliabilityJob, t: Terms) -> Output:
     formula = " + ".join(parts)
     if "warm_up" in policy_times(job.policy.name):
         inputs |= {"warm_up": f"{PREFIX}warm_up_s", "growth": f"{PREFIX}warm_up_growth"}
-        formula += f" + warm_up * {max(group / REFERENCE_ACCELERATORS, 1.0)!r} ** growth"
+        own = f"warm_up * {max(group / REFERENCE_ACCELERATORS, 1.0)!r} ** growth"
+        formula += f" + {own}"
+        if job.policy.name in KEPT and t.whole_rate > 0:  # the share of software, after which all starts anew
+            anew = math.fsum(job.rate_of(p) for p in job.processes if p.domain == "job") / t.whole_rate
+            inputs |= {"fixed": FIXED, "each": PER_ACCELERATOR}
+            formula += f" - log(1 + {anew!r} * expm1(({own} - fixed - each * {group}) * rate)) / rate"
+            inputs["rate"] = RATE
     else:
         inputs |= {"fixed": FIXED, "each": PER_ACCELERATOR}
         formula += f" + fixed + each * {group}"

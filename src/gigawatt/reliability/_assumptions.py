@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from gigawatt.evidence import Grade, Sourced
-from gigawatt.reliability._job import Operations, operation_values
-from gigawatt.reliability._outer_steps import site_facts, token_penalty
+from gigawatt.evidence import Sourced
+from gigawatt.reliability._job import Operations, ReliabilityJob, operation_values
+from gigawatt.reliability._layout import Layout
 from gigawatt.reliability._policies import (
     RECOVERY_POLICIES,
     REFERENCE_ACCELERATORS,
@@ -43,58 +43,36 @@ _WORDS = {
     "growth": "growth of the start with size",
     "replay_steps": "steps done again",
 }
-# An HGX server of 8, four to a rack, as in the published fleets.
-_PER_UNIT = {"accelerator": 1.0, "node": 8.0, "rail_switch": 32.0, "rack": 32.0, "feed": 512.0}
 
 
 @cache
-def default_assumptions(generation: str, policy: str) -> Mapping[str, Sourced]:
+def default_assumptions(generation: str, policy: str, layout: Layout | None = None) -> Mapping[str, Sourced]:
     """Return the packaged numbers that a job of a policy on chips of a generation is made of, SI, by "reliability.…".
 
-    Rates: of hardware per accelerator in servers of 8, of software per job; the mean repair; the times of the policy's
-    states; checkpoint tiers; operations. Raises ValueError for a generation or a policy that is not known.
+    Rates: of hardware per accelerator of a large fleet of the layout (None: servers of 8), of software per job; the mean
+    repair; the times of the policy's states; checkpoint tiers; operations. Raises ValueError for a generation or a policy
+    that is not known.
     """
     times = policy_times(policy)
     found = {
-        HARDWARE_RATE: _hardware(generation),
+        HARDWARE_RATE: _hardware(generation, layout or Layout()),
         SOFTWARE_RATE: _software(generation),
-        REPAIR: _repair(generation),
+        REPAIR: _repair(generation, layout or Layout()),
     }
     found |= {PREFIX + name: replace(times[key], label=_WORDS[key]) for key, name in _TIMES.items() if key in times}
     found |= {PREFIX + _TIERS.get(key, key): value for key, value in tier_values().items()}
-    if "warm_up" not in times:
-        found |= start_up_facts()
-    if policy == "islands":
-        per_site = site_facts()["penalty.per_site"]
-        found[f"{PREFIX}extra_tokens_per_island"] = replace(
-            per_site, label="extra tokens per further island, reference"
-        )
+    found |= start_up_facts()
     return found | {PREFIX + key: value for key, value in operation_values().items()}
 
 
-def extra_tokens(parameters: float, islands: int, inner_steps: float) -> Sourced:
-    """Return the extra tokens that islands which exchange every `inner_steps` need for the same loss, as a share."""
-    low, best, high = (float(token_penalty(parameters, islands, inner_steps, end)) for end in ("low", "best", "high"))
-    return Sourced(
-        low=low,
-        best=best,
-        high=high,
-        grade=Grade.ESTIMATE,
-        source="arXiv 2503.09799, extrapolated (data/sites.csv)",
-        date="2025-03",
-        label="extra tokens of asynchronous islands",
-        note="share of the tokens; no run of this size has measured it",
-    )
-
-
-def _hardware_of(generation: str) -> list[tuple[FailureProcess, float]]:
+def _hardware_of(generation: str, layout: Layout) -> list[tuple[FailureProcess, float]]:
     """Return the hardware processes with their units per accelerator."""
-    return [(p, 1.0 / _PER_UNIT[p.unit]) for p in fleet_processes(generation) if p.hardware]
+    return [(p, layout.per_accelerator(p.unit)) for p in fleet_processes(generation) if p.hardware]
 
 
-def _hardware(generation: str) -> Sourced:
+def _hardware(generation: str, layout: Layout) -> Sourced:
     """Return the sum over the hardware of one accelerator; low and high ends come together, for what they share."""
-    parts = [(process.rate, share) for process, share in _hardware_of(generation)]
+    parts = [(process.rate, share) for process, share in _hardware_of(generation, layout)]
     first = max(parts, key=lambda part: part[0].best * part[1])[0]
     low, best, high = (math.fsum(getattr(part, end) * w for part, w in parts) for end in ("low", "best", "high"))
     note = f"{best * 86_400:.3g} per accelerator-day; by component: docs/reliability.md"
@@ -107,9 +85,9 @@ def _software(generation: str) -> Sourced:
     return replace(parts[0], low=low, best=best, high=high, label="software failures per job")
 
 
-def _repair(generation: str) -> Sourced:
+def _repair(generation: str, layout: Layout) -> Sourced:
     """Return the mean repair, weighted with the rates."""
-    parts = [(process.repair, process.rate_per_s * share) for process, share in _hardware_of(generation)]
+    parts = [(process.repair, process.rate_per_s * share) for process, share in _hardware_of(generation, layout)]
     total = math.fsum(weight for _, weight in parts)
     ends = (math.fsum(getattr(part, end) * w for part, w in parts) / total for end in ("low", "best", "high"))
     low, best, high = ends
@@ -118,20 +96,32 @@ def _repair(generation: str) -> Sourced:
 
 
 def processes_of(
-    generation: str, values: Mapping[str, float], *, one_repair: bool = False
+    generation: str, values: Mapping[str, float], *, layout: Layout | None = None, one_repair: bool = False
 ) -> tuple[FailureProcess, ...]:
-    """Return the failure processes of a generation at the rates and the mean repair of `values`.
+    """Return the failure processes of a generation at the rates and the mean repair of `values`, for fleets of the
+    layout.
 
     Hardware keeps its shares by component. With `one_repair` every component takes the mean repair.
     """
-    return _processes(generation, values[HARDWARE_RATE], values[SOFTWARE_RATE], values[REPAIR], one_repair)
+    numbers = (values[HARDWARE_RATE], values[SOFTWARE_RATE], values[REPAIR])
+    return _processes(generation, layout or Layout(), *numbers, one_repair)
+
+
+def at_hardware_rate(job: ReliabilityJob, rate_per_s: float) -> ReliabilityJob:
+    """Return a job whose hardware fails `rate_per_s` per accelerator, whatever its own nodes, racks and feeds are;
+    components keep their shares. A rate of the whole fleet stays what it was stated to be.
+    """
+    now = math.fsum(job.rate_of(process) for process in job.processes if process.hardware)
+    factor = rate_per_s * job.accelerators / now if now > 0 else 1.0
+    processes = tuple(p.at(p.rate_per_s * factor) if p.hardware else p for p in job.processes)
+    return replace(job, processes=processes)
 
 
 @lru_cache(maxsize=64)
 def _processes(
-    generation: str, hardware_per_s: float, software_per_s: float, repair_s: float, one_repair: bool
+    generation: str, layout: Layout, hardware_per_s: float, software_per_s: float, repair_s: float, one_repair: bool
 ) -> tuple[FailureProcess, ...]:
-    known = default_assumptions(generation, RECOVERY_POLICIES[0])
+    known = default_assumptions(generation, RECOVERY_POLICIES[0], layout)
     hardware, software = hardware_per_s / known[HARDWARE_RATE].best, software_per_s / known[SOFTWARE_RATE].best
     longer = repair_s / known[REPAIR].best
     found = []
@@ -145,14 +135,26 @@ def _processes(
     return tuple(found)
 
 
+def recovery_policy(
+    name: str, accelerators: int = REFERENCE_ACCELERATORS, *, step_s: float = 0.0, **times: float
+) -> RecoveryPolicy:
+    """Return a policy with the packaged times for a job (an island, for "islands") of `accelerators` whose step takes
+    `step_s`. `times` (detect_s, …, replay_s) override them.
+    """
+    policy_times(name)  # refuses an unknown name
+    values = {path: value.best for path, value in default_assumptions("generic", name).items()}
+    return replace(recovery_of(name, values, accelerators, step_s), **times)  # type: ignore[arg-type]
+
+
 def recovery_of(policy: str, values: Mapping[str, float], accelerators: int, step_s: float) -> RecoveryPolicy:
     """Return a policy with the times of `values` for a job (an island) of `accelerators` whose step takes `step_s`."""
     times = {f"{state}_s": values[f"{PREFIX}{state}_s"] for state in ("detect", "drain", "remap", "reload")}
+    start = values[FIXED] + values[PER_ACCELERATOR] * accelerators
     if "warm_up" in policy_times(policy):
         grown = max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** values[f"{PREFIX}warm_up_growth"]
-        times["warm_up_s"] = values[f"{PREFIX}warm_up_s"] * grown
+        times |= {"warm_up_s": values[f"{PREFIX}warm_up_s"] * grown, "start_up_s": start}
     else:
-        times["warm_up_s"] = values[FIXED] + values[PER_ACCELERATOR] * accelerators
+        times["warm_up_s"] = start
     replay = values[f"{PREFIX}replay_steps"] * step_s
     return RecoveryPolicy(name=policy, tier=TIER[policy], replay_s=replay, **times)
 

@@ -1,8 +1,9 @@
 """Goodput in closed form: shares of wall time by category, in columns (one job or a million, the same code).
 
 Exact for exponential failures that stop the whole group (docs/science.md 8.4 and 8.11). What is laid over it is first
-order and said so: uploads that lag, silent corruption, both copies lost, waiting for spares, planned stops, replicas and
-nodes that are missing. Weibull ages and repeat offenders enter with their mean rate.
+order and said so: uploads that lag, silent corruption, both copies lost, waiting for spares, replicas and nodes that are
+missing. Weibull ages and repeat offenders enter with their mean rate, stops of several kinds with their mean length. The
+first start and planned stops are seconds of the wall time.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from functools import cache
 
 import numpy as np
 
-from gigawatt.reliability._formulas import Array, Numbers, exact_efficiency, exact_interval
+from gigawatt.reliability._formulas import (
+    LARGEST_EXPONENT,
+    NEVER,
+    TINY,
+    Array,
+    Numbers,
+    exact_efficiency,
+    exact_interval,
+)
 from gigawatt.reliability._job import ReliabilityJob
-from gigawatt.reliability._spares import mean_beyond, out_above
+from gigawatt.reliability._spares import mean_beyond, short_of_spares
 from gigawatt.reliability._terms import Terms, terms
 
 CATEGORIES = (
@@ -46,15 +55,14 @@ def goodput_columns(
     partial_replay_s: Numbers = 0.0,
     missing: Numbers = 0.0,
     waiting: Numbers = 0.0,
-    planned: Numbers = 0.0,
 ) -> Mapping[str, Array]:
     """Return the shares of wall time by CATEGORIES, and "interval_s", of C jobs; every argument is a number or (C,).
 
     `rate_per_s` are failures that go back to the last save, with a stop of detection, restart (drain, remap, reload,
     warm up) and replay that any failure begins again; `partial_rate_per_s` failures after which the rest goes on, with
     their own stop and nothing lost. `interval_s` None is the optimum. `missing` is the mean share of the job that is
-    gone, `waiting` and `planned` the shares of wall time without spares and in maintenance. Exact without the last
-    four groups; evaluated in blocks of rows.
+    gone, `waiting` the share of wall time without spares. Exact without lag, partial stops and these two; evaluated in
+    blocks of rows.
     """
     given = (
         rate_per_s,
@@ -70,7 +78,6 @@ def goodput_columns(
         partial_replay_s,
         missing,
         waiting,
-        planned,
     )
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in given))
     count = len(columns[0])
@@ -96,12 +103,11 @@ def _block(
     part_replay: Array,
     missing: Array,
     waiting: Array,
-    planned: Array,
     *,
     optimum: bool,
     with_parts: bool,
 ) -> Array:
-    rate = np.maximum(rate, 1e-30)
+    rate = np.maximum(rate, NEVER)
     stop = detect + restart + replay
     going: Array | float = 1.0
     if with_parts:
@@ -110,7 +116,7 @@ def _block(
         going = np.exp(-part_rate * (part_detect + part_restart + part_replay))
         both = rate + part_rate
         rate = rate / going
-        lasting = going * np.expm1(np.minimum(both * stop, 700.0)) / both
+        lasting = going * np.expm1(np.minimum(both * stop, LARGEST_EXPONENT)) / both
         stretched = np.log1p(lasting * rate) / rate
         scale = np.where(stop > 0, stretched / np.where(stop > 0, stop, 1.0), 1.0)
         detect, restart, replay, stop = detect * scale, restart * scale, replay * scale, stretched
@@ -120,21 +126,21 @@ def _block(
     span = tau + save
     positive = np.where(span > 0, span, 1.0)
     stalled = np.where(
-        tau > 0, work * np.expm1(np.minimum(save * rate, 700.0)) / (rate * np.where(tau > 0, tau, 1.0)), 0.0
+        tau > 0, work * np.expm1(np.minimum(save * rate, LARGEST_EXPONENT)) / (rate * np.where(tau > 0, tau, 1.0)), 0.0
     )
     stalled = np.minimum(stalled, 1.0 - work)
-    late = np.minimum(lag / positive, 1.0) * tau * rate * np.exp(-np.minimum((stop + span) * rate, 700.0))
+    late = np.minimum(lag / positive, 1.0) * tau * rate * np.exp(-np.minimum((stop + span) * rate, LARGEST_EXPONENT))
     late = np.minimum(late, work)
     useful = work - late
-    up = np.exp(-np.minimum(rate * detect, 700.0))
-    up_restart = up * np.exp(-np.minimum(rate * restart, 700.0))
+    up = np.exp(-np.minimum(rate * detect, LARGEST_EXPONENT))
+    up_restart = up * np.exp(-np.minimum(rate * restart, LARGEST_EXPONENT))
     detecting, restarting = 1.0 - up, up - up_restart
     if with_parts:
-        stopped = (1.0 - going) / np.maximum(part_detect + part_restart + part_replay, 1e-300)
+        stopped = (1.0 - going) / np.maximum(part_detect + part_restart + part_replay, TINY)
         detecting = going * detecting + stopped * part_detect
         restarting = going * restarting + stopped * part_restart
         useful, stalled = going * useful, going * stalled
-    free = (1.0 - planned) * (1.0 - waiting)
+    free = 1.0 - waiting
     gone = np.clip(missing, 0.0, 1.0)
     out = np.empty((len(CATEGORIES) + 1, len(rate)))
     out[0] = free * useful * (1.0 - gone)
@@ -142,8 +148,8 @@ def _block(
     out[3] = free * detecting
     out[4] = free * restarting
     out[5] = free * useful * gone
-    out[6] = (1.0 - planned) * waiting
-    out[7] = planned
+    out[6] = waiting
+    out[7] = 0.0
     out[1] = np.maximum(1.0 - out[0] - out[2:8].sum(axis=0), 0.0)
     out[8] = tau
     return out
@@ -155,21 +161,20 @@ def waiting_share(job: ReliabilityJob, of: Terms, spares: int) -> float:
     """
     if job.policy.partial:
         return 0.0
-    return mean_beyond(of.batches, spares, -(-job.nodes // job.groups)) / job.groups
+    return min(mean_beyond(of.batches, spares, -(-job.nodes // job.groups), job.nodes) / job.groups, 1.0)
 
 
 def missing_share(job: ReliabilityJob, of: Terms, spares: int) -> float:
     """Return the mean share of the job that is gone while the rest works: replicas that are down or nodes that lack."""
     if not job.policy.partial or of.out_rate <= 0:
         return 0.0
-    present = job.nodes / (job.nodes + of.out_mean) if spares == 0 else 1.0  # empty slots do not fail
-    batches = tuple((size, mean * present) for size, mean in of.batches)
     if job.policy.name == "drop_replica":
-        lacking = min(mean_beyond(batches, spares, -(-job.nodes // job.replicas)) / job.replicas, 1.0)
+        lacking = mean_beyond(of.batches, spares, -(-job.nodes // job.replicas), job.nodes) / job.replicas
         swap = of.part_detect_s + of.part_drain_s + of.replica_back_s
-        return 1.0 - (1.0 - lacking) * math.exp(-of.replica_hits / job.replicas * swap)
-    joining = of.out_rate * float(out_above(batches, np.array([spares]))[0]) / max(of.rate, 1e-30)
-    return min((mean_beyond(batches, spares) + joining) / job.nodes, 1.0)
+        return 1.0 - max(1.0 - lacking, 0.0) * math.exp(-of.replica_hits / job.replicas * swap)
+    # a node that comes back joins at the next stop
+    joining = of.out_rate * short_of_spares(of.batches, spares, job.nodes) / max(of.rate, NEVER)
+    return min((mean_beyond(of.batches, spares, 1, job.nodes) + joining) / job.nodes, 1.0)
 
 
 def closed_shares(
@@ -178,35 +183,56 @@ def closed_shares(
     *,
     interval_s: Numbers | None = None,
     spares: int | None = None,
-    rate_factor: Numbers = 1.0,
 ) -> Mapping[str, Array]:
-    """Return the shares of wall time of a job; `interval_s`, `spares` and a factor on all rates override its own."""
+    """Return the shares of wall time of a job; `interval_s` and `spares` override its own."""
     t = of or terms(job)
     stock = t.spares if spares is None else spares
-    per_group = 1.0 / job.groups
-    losing = (t.whole_rate if job.policy.partial else t.rate) * per_group
-    partial = (t.rate - t.whole_rate) * per_group if job.policy.partial else 0.0
-    wall = job.horizon_s if job.duration_s is not None else max(job.useful_s or 0.0, 1.0)
-    stops = math.fsum(p.duration_s + t.save_s + t.back_s for p in job.maintenance if p.start_s < wall)
     shares = dict(
         goodput_columns(
-            rate_per_s=losing * rate_factor,
+            rate_per_s=t.whole_rate / job.groups,
             save_s=t.save_s,
             detect_s=t.detect_s,
             restart_s=t.drain_s + t.back_s,
             replay_s=t.replay_s,
             interval_s=t.interval_s if interval_s is None else interval_s,
             lag_s=t.lag_s,
-            partial_rate_per_s=partial * rate_factor,
+            partial_rate_per_s=t.part_rate / job.groups,
             partial_detect_s=t.part_detect_s,
-            partial_restart_s=t.part_drain_s * (2 if job.policy.name == "drop_replica" else 1) + t.part_back_s,
+            partial_restart_s=t.part_drain_s + t.part_back_s + t.rejoin_s,
             partial_replay_s=t.part_replay_s,
             missing=missing_share(job, t, stock),
             waiting=waiting_share(job, t, stock),
-            planned=min(stops / wall, 1.0),
         )
     )
-    return _first_order(job, t, shares, wall)
+    return _with_calendar(job, t, _first_order(job, t, shares))
+
+
+def run_s(job: ReliabilityJob, of: Terms | None = None) -> float:
+    """Return the wall time of the run: as given, else what its useful work takes, at most the job's horizon."""
+    if job.duration_s is not None:
+        return job.duration_s
+    useful = float(closed_shares(job, of)["useful"][0])
+    return min((job.useful_s or 0.0) / max(useful, NEVER), job.horizon_s)
+
+
+def _with_calendar(job: ReliabilityJob, t: Terms, shares: dict[str, Array]) -> Mapping[str, Array]:
+    """Lay the first start and the planned stops over the shares: seconds of the wall time, whatever that is."""
+    start = job.start
+    ends = job.duration_s
+    useful = np.maximum(shares["useful"], NEVER)
+    wall = np.full_like(useful, ends) if ends is not None else (job.useful_s or 0.0) / useful + start
+    stopped = np.zeros_like(wall)
+    for stop in sorted(job.maintenance, key=lambda stop: stop.start_s):
+        seconds = np.where(stop.start_s < wall, stop.duration_s + t.save_s + t.back_s, 0.0)
+        stopped = stopped + seconds
+        if ends is None:
+            wall = wall + seconds
+    starting = np.minimum(start / wall, 1.0)
+    planned = np.minimum(stopped / wall, 1.0 - starting)
+    found = {name: (1.0 - starting - planned) * shares[name] for name in CATEGORIES}
+    found["restart"] = found["restart"] + starting
+    found["maintenance"] = found["maintenance"] + planned
+    return {**found, "interval_s": shares["interval_s"]}
 
 
 @cache
@@ -222,10 +248,8 @@ def tainted_time(corruptions: float) -> float:
     return corruptions * float((weight * np.exp(-corruptions * (u + np.expm1(-u)))).sum())
 
 
-def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: float) -> Mapping[str, Array]:
-    """Lay over what is small: corruption, lost copies, stragglers, the first start. Each takes its part of the useful
-    time.
-    """
+def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array]) -> dict[str, Array]:
+    """Lay over what is small: corruption, lost copies, stragglers. Each takes its part of the useful time."""
     group = 1.0 / job.groups
     ops = job.operations
     useful = shares["useful"]
@@ -236,7 +260,6 @@ def _first_order(job: ReliabilityJob, t: Terms, shares: dict[str, Array], wall: 
     restart = (
         useful * group * (t.straggler_rate * (t.drain_s + t.save_s + t.back_s) + t.fallback_rate * t.fallback_back_s)
     )
-    restart = restart + useful * min(job.start / wall, 1.0)
     total = again + degraded + restart
     part = np.where(total > useful, useful / np.where(total > 0, total, 1.0), 1.0)  # never more than there is
     shares["useful"] = np.maximum(useful - part * total, 0.0)

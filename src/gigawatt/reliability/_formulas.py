@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = float | Array
+# exp of more than this overflows a float; exp of minus this is nothing
+LARGEST_EXPONENT = 700.0
+# A rate below which nothing fails in the age of the universe, per second, and the smallest number to divide by.
+NEVER, TINY = 1e-30, 1e-300
 
 
 def mean_time_between_failures(accelerators: Numbers, accelerator_rate: Numbers, job_rate: Numbers = 0.0) -> Numbers:
@@ -51,7 +55,7 @@ def exact_interval(save_s: Numbers, mtbf_s: Numbers) -> Numbers:
     ratio = np.asarray(save_s, dtype=np.float64) / np.asarray(mtbf_s, dtype=np.float64)
     x = np.where(ratio < 0.5, np.sqrt(2 * ratio) + ratio / 3, 1 + ratio)
     for _ in range(8):  # Newton; converges quadratically on this convex function
-        x = x - (x + np.expm1(-x) - ratio) / np.maximum(-np.expm1(-x), 1e-300)
+        x = x - (x + np.expm1(-x) - ratio) / np.maximum(-np.expm1(-x), TINY)
     # Below 1e-6 the difference cancels; there x = sqrt(2r) + r/3 is good to 1e-7.
     x = np.where(ratio < 1e-6, np.sqrt(2 * ratio) + ratio / 3, x)
     return np.asarray(mtbf_s * x - save_s)
@@ -66,9 +70,9 @@ def exact_efficiency(interval_s: Numbers, save_s: Numbers, restart_s: Numbers, m
     interval takes time.
     """
     m = np.asarray(mtbf_s, dtype=np.float64)
-    span = np.minimum((interval_s + save_s) / m, 700.0)
+    span = np.minimum((interval_s + save_s) / m, LARGEST_EXPONENT)
     working = np.where(span > 0, interval_s / m / np.expm1(np.where(span > 0, span, 1.0)), 1.0)
-    return np.asarray(np.exp(-np.minimum(restart_s / m, 700.0)) * working)
+    return np.asarray(np.exp(-np.minimum(restart_s / m, LARGEST_EXPONENT)) * working)
 
 
 def best_efficiency(save_s: Numbers, restart_s: Numbers, mtbf_s: Numbers) -> Numbers:

@@ -11,17 +11,31 @@ import numpy as np
 
 from gigawatt.evidence import Breakdown, Output, outputs_frame
 from gigawatt.reliability._assess import job_outputs, late_uploads
-from gigawatt.reliability._closed import CATEGORIES, closed_shares
-from gigawatt.reliability._formulas import availability_interval, daly_interval, exact_interval, young_interval
+from gigawatt.reliability._closed import CATEGORIES, closed_shares, run_s
+from gigawatt.reliability._formulas import TINY, availability_interval, daly_interval, exact_interval, young_interval
 from gigawatt.reliability._job import ReliabilityJob
+from gigawatt.reliability._offenders import failures_of_an_offender
 from gigawatt.reliability._policies import STATES
 from gigawatt.reliability._simulate import SimulationResult, causes_of, simulate
 from gigawatt.reliability._spares import spares_for
 from gigawatt.reliability._terms import Terms, terms
 
-CURVE = 41
-SPARE_CURVE = 25
-USELESS = 0.01
+CURVE, CURVE_SPAN = 41, 20.0  # points of the curve of intervals, and how far it goes either way
+SPARE_CURVE, SPARES_SHOWN, FEWEST_SHOWN = (
+    25,
+    0.9999,
+    4,
+)  # points, the share of the time that the last covers, and it at least
+MORE = 1.01  # what one per cent more of a rate is
+ENOUGH_SPARES = 0.99  # share of the time that the stock which a note names covers
+USELESS = 0.01  # below this goodput a note says what stops the run
+WAITING = 0.01  # above this share of waiting a note says how many spares there should be
+DIFFERENT = 0.02  # above this difference of closed form and simulation a note says why
+CROWDED = 0.02  # corruptions per delay of detection above which the first order shows
+LAGGING = 0.2  # share of the interval that an upload takes above which the first order shows
+HALF = 0.5  # a category with more of the wall time is what stops a run
+SMALL_SHARE = 0.01  # smaller ones are printed with two digits that count
+FEW = 100  # failures in a run below which replicates scatter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +68,6 @@ class GoodputResult:
     assumptions: Mapping[str, float]
     warnings: tuple[str, ...]
     outputs: Mapping[str, Output]
-
-    @property
-    def effective_training_time_ratio(self) -> float:
-        """Useful time over wall time, starts and waiting included (arXiv 2410.21680)."""
-        return self.goodput
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -94,13 +103,9 @@ class GoodputResult:
         return outputs_frame(self.outputs)
 
 
-def goodput_closed(job: ReliabilityJob) -> GoodputResult:
-    """Return the goodput of a job in closed form. `goodput_columns` is the same for many jobs at once."""
-    return goodput(job)
-
-
 def goodput(job: ReliabilityJob, *, replicates: int = 0, seed: int = 0, workers: int = 1) -> GoodputResult:
-    """Return the goodput of a job: closed form, and with `replicates` the event simulation beside it.
+    """Return the goodput of a job: closed form (`goodput_columns` is the same for many jobs at once), and with
+    `replicates` the event simulation beside it.
 
     The two answer the same question with the same numbers (`terms`); a warning says where they differ by more than 2 %
     and why they may.
@@ -151,7 +156,7 @@ def goodput(job: ReliabilityJob, *, replicates: int = 0, seed: int = 0, workers:
 
 def _classical(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
     """Young, Daly, the availability optimum and the exact one, for what sends a group back to its checkpoint."""
-    losing = (t.whole_rate if job.policy.partial else t.rate) / job.groups
+    losing = t.whole_rate / job.groups
     if losing <= 0:
         return {}
     mtbf = 1.0 / losing
@@ -166,7 +171,7 @@ def _classical(job: ReliabilityJob, t: Terms) -> Mapping[str, float]:
 def _interval_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[float, float], ...], float]:
     free = job if job.interval_s is None and not job.outer_steps else replace(job, interval_s=None, outer_steps=0)
     best = terms(free).interval_s if free is not job else t.interval_s
-    taus = np.geomspace(best / 20, best * 20, CURVE)
+    taus = np.geomspace(best / CURVE_SPAN, best * CURVE_SPAN, CURVE)
     values = closed_shares(job, t, interval_s=taus)["useful"]
     return tuple(zip(taus.tolist(), values.tolist(), strict=True)), float(best)
 
@@ -175,8 +180,8 @@ def _spare_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[int, float,
     """Goodput against spares; the best stock gives most useful time per node, spares included."""
     if t.out_mean <= 0:
         return ((t.spares, *(float(closed_shares(job, t)["useful"][0]),) * 2),), 0
-    top = min(max(spares_for(t.batches, 0.9999), 4), job.nodes)
-    counts = sorted({0, min(t.spares, job.nodes), *np.linspace(0, top, SPARE_CURVE).round().astype(int).tolist()})
+    top = max(min(spares_for(t.batches, SPARES_SHOWN), job.nodes), FEWEST_SHOWN)
+    counts = sorted({0, t.spares, *np.linspace(0, top, SPARE_CURVE).round().astype(int).tolist()})
     # the tail of the distribution is where it turns: refine between the mean and the top
     counts = sorted({*counts, *np.linspace(min(t.out_mean, top), top, SPARE_CURVE).round().astype(int).tolist()})
     curve = []
@@ -187,14 +192,18 @@ def _spare_curve(job: ReliabilityJob, t: Terms) -> tuple[tuple[tuple[int, float,
 
 
 def _sensitivities(job: ReliabilityJob, closed: float, names: tuple[str, ...]) -> Mapping[str, float]:
-    """Change of the goodput, as a fraction of it, by 1 % more of each rate, at the best interval of each case."""
-    changes = {}
-    for index, (name, process) in enumerate(zip(names, job.processes, strict=False)):
-        raised = process.at(process.rate_per_s * 1.01)
-        processes = (*job.processes[:index], raised, *job.processes[index + 1 :])
-        # the stock of spares is held
-        other = replace(job, processes=processes, spare_nodes=terms(job).spares)
-        changes[name] = float(closed_shares(other)["useful"][0]) / max(closed, 1e-300) - 1.0
+    """Change of the goodput, as a fraction of it, by 1 % more of each rate, at the best interval of each case and with
+    the stock of spares held.
+    """
+    held, changes = replace(job, spare_nodes=terms(job).spares), {}
+    for index, name in enumerate(names):
+        if index < len(job.processes):
+            raised = job.processes[index].at(job.processes[index].rate_per_s * MORE)
+            other = replace(held, processes=(*job.processes[:index], raised, *job.processes[index + 1 :]))
+        else:
+            more = replace(job.operations, straggler_rate_per_s=job.operations.straggler_rate_per_s * MORE)
+            other = replace(held, operations=more)
+        changes[name] = float(closed_shares(other)["useful"][0]) / max(closed, TINY) - 1.0
     return changes
 
 
@@ -210,13 +219,11 @@ def _warnings(
 ) -> tuple[str, ...]:
     notes = [*late_uploads(t)]
     if closed < USELESS:
-        notes.append(
-            f"failures stop the run: every {1 / t.rate:,.0f} s something fails and a stop takes {t.restart_s:,.0f} s; policies hot_spare, drop_replica or islands stop less of the job"
-        )
+        notes.append(_what_stops(t, shares))
     waits = shares["waiting for spares"]
-    if waits > 0.01:
+    if waits > WAITING:
         notes.append(
-            f"{t.spares:,} spare nodes leave the job waiting {waits:.1%} of the time; {spares_for(t.batches, 0.99):,} would cover 99 % of it"
+            f"{t.spares:,} spare nodes leave the job waiting {waits:.1%} of the time; {spares_for(t.batches, ENOUGH_SPARES):,} would cover {ENOUGH_SPARES:.0%} of it"
         )
     if any(process.weibull_shape != 1 or process.repeat_share for process in job.processes):
         notes.append(
@@ -224,9 +231,9 @@ def _warnings(
         )
     if simulation is not None:
         value = float(simulation.seconds[:, 0].sum() / simulation.wall_s.sum())
-        if abs(value - closed) > 0.02 * max(value, 1e-12):
+        if abs(value - closed) > DIFFERENT * max(value, TINY):
             notes.append(
-                f"closed form {_share(closed)} and simulation {_share(value)} differ by more than 2 %: {_why(job, t)}"
+                f"closed form {_share(closed)} and simulation {_share(value)} differ by more than {DIFFERENT:.0%}: {_why(job, t, shares)}"
             )
         old = float(simulation.old_corruptions.mean())
         if old > 0:
@@ -236,25 +243,59 @@ def _warnings(
     return tuple(notes)
 
 
+def _what_stops(t: Terms, shares: Mapping[str, float]) -> str:
+    """Return what takes most of the time of a run that hardly goes on, and what would help."""
+    if shares["checkpoint stall"] > HALF:
+        return f"saves stop the run: each takes {t.save_s:,.3g} s after {t.interval_s:,.3g} s of work; a longer checkpoint interval leaves more"
+    if t.rate <= 0:
+        return "hardly any time is left to work, although nothing fails: the start, or the planned stops, take the rest"
+    return f"failures stop the run: every {1 / t.rate:,.0f} s something fails and a stop takes {t.restart_s:,.0f} s; policies hot_spare, drop_replica or islands stop less of the job"
+
+
 def _share(value: float) -> str:
-    return f"{value:.1%}" if value >= 0.01 else f"{100 * value:.2g}%"
+    return f"{value:.1%}" if value >= SMALL_SHARE else f"{100 * value:.2g}%"
 
 
-def _why(job: ReliabilityJob, t: Terms) -> str:
+def _why(job: ReliabilityJob, t: Terms, shares: Mapping[str, float]) -> str:
+    """Return why closed form and simulation may differ, the likeliest first."""
     reasons = []
-    if t.corruption_rate * job.operations.corruption_detect_s > 0.02:
+    wall, evicted = run_s(job, t), job.operations.evict_after
+    each = failures_of_an_offender(job, wall)
+    if each > evicted:
+        reasons.append(
+            f"repeat offenders would fail {each:,.1f} times and are replaced after {evicted:,.0f}, so that failures crowd into the first part of the run"
+        )
+    ageing = _ageing(job, t, wall)
+    if abs(ageing) > DIFFERENT:
+        reasons.append(
+            f"the nodes age during the run: its mean rate is {abs(ageing):.0%} {'above' if ageing > 0 else 'below'} that at the published age"
+        )
+    if t.corruption_rate * job.operations.corruption_detect_s > CROWDED:
         reasons.append("silent corruption is first order in the closed form")
     if job.policy.partial:
         reasons.append("stops of two kinds are taken as independent")
     if t.out_mean > t.spares:
         reasons.append("spares run out, where the closed form takes the mean")
-    if t.lag_s > 0.2 * t.interval_s:
+    if shares["restart"] > CROWDED and any(process.domain == "job" for process in job.processes) and _uneven(job):
+        reasons.append("stops of a node and of the whole job enter with their mean length")
+    if t.lag_s > LAGGING * t.interval_s:
         reasons.append("uploads that lag are first order")
-    if t.rate * job.length_s < 100:
+    if t.rate * wall < FEW:
         reasons.append("so few failures that the replicates scatter")
-    if any(process.domain not in ("node", "job") for process in job.processes):
-        reasons.append("failures of racks, rails and feeds come in groups")
-    return "; ".join(reasons) or "ages and repeat offenders change the rate during the run"
+    return "; ".join(reasons) or "several first-order terms add up"
+
+
+def _uneven(job: ReliabilityJob) -> bool:
+    """Return whether software of the whole job takes longer to get over than the failure of a node."""
+    return job.policy.whole_start_s > job.policy.warm_up_s
+
+
+def _ageing(job: ReliabilityJob, t: Terms, wall_s: float) -> float:
+    """Return how far the mean rate over the run is from the published one, relative, where the age of the fleet is given."""
+    if job.fleet_age_s is None or t.rate <= 0:
+        return 0.0
+    ages = (job.fleet_age_s, job.fleet_age_s + wall_s)
+    return math.fsum(job.rate_of(process) * process.mean_hazard(*ages) for process in job.processes) / t.rate - 1.0
 
 
 def _outputs(job: ReliabilityJob, result: GoodputResult, t: Terms) -> dict[str, Output]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 
 from gigawatt.evidence import Sourced
+from gigawatt.reliability._layout import usual
 from gigawatt.reliability._policies import RecoveryPolicy
 from gigawatt.reliability._processes import FailureProcess
 from gigawatt.reliability._tables import by_key
 from gigawatt.reliability._tiers import CheckpointTiers
+
+# A run that takes this many times its useful work is given up.
+GIVEN_UP = 1000.0
+# More spare nodes than any fleet has; a simulation holds every one of them in memory.
+MOST_SPARES = 10_000_000
 
 
 @cache
@@ -75,10 +81,10 @@ class ReliabilityJob:
     `interval_s` is useful work between saves, None for the optimum. Under "islands" each of `islands` holds the whole
     state, and with `outer_steps` an island exchanges with the others every so many steps of `step_s`, which stops it for
     `outer_s` and is its save. Nodes: the job occupies `accelerators`, and `spare_nodes` stand by (None: as many as cover
-    `operations.spare_probability` of the time); `repair_s` overrides the repair times of the processes. `fleet_age_s` is
+    `operations.spare_probability` of the time, at most one for each node); `repair_s` overrides the repair times of the processes. `fleet_age_s` is
     the age of the nodes at the start, None for the age at which the published rates hold in the middle of the run.
     The run lasts `duration_s` of wall time, or until `useful_s` of undisturbed training are done. `start_s` is the first
-    start, None for a restart without its detection.
+    start, None for a restart of all processes without its detection.
 
     Raises ValueError, with what is allowed, for what cannot be.
     """
@@ -86,10 +92,10 @@ class ReliabilityJob:
     accelerators: int
     processes: tuple[FailureProcess, ...]
     policy: RecoveryPolicy
-    accelerators_per_node: int = 8
-    nodes_per_rack: int = 4
-    nodes_per_rail: int = 32
-    racks_per_feed: int = 16
+    accelerators_per_node: int = field(default_factory=partial(usual, "accelerators_per_node"))
+    nodes_per_rack: int = field(default_factory=partial(usual, "nodes_per_rack"))
+    nodes_per_rail: int = field(default_factory=partial(usual, "nodes_per_rail"))
+    racks_per_feed: int = field(default_factory=partial(usual, "racks_per_feed"))
     replicas: int = 1
     islands: int = 1
     step_s: float = 0.0
@@ -149,10 +155,8 @@ class ReliabilityJob:
         if self.spare_nodes is not None:
             if self.spare_nodes != int(self.spare_nodes) or self.spare_nodes < 0:
                 raise ValueError(f"spare_nodes must be a whole number from 0 on, not {self.spare_nodes!r}")
-            if self.spare_nodes > self.nodes:
-                raise ValueError(
-                    f"spare_nodes must be at most the {self.nodes:,} nodes of the job, not {self.spare_nodes:,}"
-                )
+            if self.spare_nodes > MOST_SPARES:
+                raise ValueError(f"spare_nodes must be at most {MOST_SPARES:,}, not {self.spare_nodes:,}")
         for process in self.processes:
             if process.hardware and process.rate_per_s > 0 and self.repair_of(process) == 0 and not self.spare_nodes:
                 raise ValueError(
@@ -180,13 +184,23 @@ class ReliabilityJob:
 
     @property
     def horizon_s(self) -> float:
-        """Wall time after which the run ends at the latest; without a duration, a thousand times the useful work."""
-        return self.duration_s if self.duration_s is not None else 1000.0 * (self.useful_s or 0.0)
+        """Wall time after which the run ends at the latest; without a duration, GIVEN_UP times the useful work."""
+        return self.duration_s if self.duration_s is not None else GIVEN_UP * (self.useful_s or 0.0)
+
+    @property
+    def age_at_start_s(self) -> float:
+        """Age of the fleet at the start: as given, else such that its middle is the reference age."""
+        if self.fleet_age_s is not None:
+            return self.fleet_age_s
+        reference = min((p.reference_age_s for p in self.processes if p.weibull_shape != 1.0), default=math.inf)
+        return max(reference - 0.5 * self.length_s, 0.0) if math.isfinite(reference) else 0.0
 
     @property
     def start(self) -> float:
         """Seconds of the first start."""
-        return self.policy.remap_s + self.policy.warm_up_s + self._reload_s if self.start_s is None else self.start_s
+        if self.start_s is not None:
+            return self.start_s
+        return self.policy.remap_s + self.policy.first_start_s + self._reload_s
 
     @property
     def _per_group(self) -> int:
@@ -202,7 +216,7 @@ class ReliabilityJob:
             return self.reload_s
         if self.tiers is None:
             return 0.0
-        return self.tiers.reload_s(tier, self.state_bytes, self._per_group, max(self.nodes // self.groups, 1))
+        return self.tiers.reload_s(tier, self.state_bytes, self._per_group)
 
     def units(self, process: FailureProcess) -> int:
         """Return how many units of a process the job has. An island is a job of its own."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gigawatt.evidence import Breakdown, Sourced
 from gigawatt.reliability._fleet_sizes import FleetSizes, TrainingRun
-from gigawatt.reliability._formulas import Array, best_efficiency
+from gigawatt.reliability._formulas import LARGEST_EXPONENT, NEVER, TINY, Array, best_efficiency
 from gigawatt.reliability._plain import to_plain
 from gigawatt.reliability._scale import batch_overhead, best_batch_tokens, straggler_factor
 
@@ -117,7 +117,7 @@ def largest_useful_fleet(
         gains = {
             name: np.where(
                 best.useful > 0,
-                rates.useful / np.maximum(best.useful, 1e-300) - 1.0,
+                rates.useful / np.maximum(best.useful, TINY) - 1.0,
                 np.where(rates.useful > 0, np.inf, 0.0),
             )
             for name, rates in moved.items()
@@ -178,9 +178,9 @@ def _rates(run: TrainingRun, sizes: FleetSizes, n: Array, critical: float | None
     logs = {
         "batch": np.log(waste / called_for) + np.log(n / busy),
         "latency": overhead * of_latency,
-        "network": overhead * (1.0 - of_latency) + np.where(fits > 0, 0.0, 700.0),
+        "network": overhead * (1.0 - of_latency) + np.where(fits > 0, 0.0, LARGEST_EXPONENT),
         "stragglers": np.log(slow),
-        "failures": -np.log(np.maximum(up, 1e-300)),
+        "failures": -np.log(np.maximum(up, TINY)),
         "start-up": start,
     }
     useful = np.where(fits > 0, batch / step / waste * up * np.exp(-start), 0.0)
@@ -193,10 +193,10 @@ def _availability(sizes: FleetSizes, n: Array) -> tuple[Array, Array]:
         np.broadcast_to(np.asarray(value, dtype=np.float64), n.shape)
         for value in (sizes.failure_rate, sizes.save_s, sizes.restart_s, sizes.start_s)
     )
-    starting = np.minimum(start * rate, 700.0)
+    starting = np.minimum(start * rate, LARGEST_EXPONENT)
     if sizes.goodput is not None:
         return np.array(np.broadcast_to(np.asarray(sizes.goodput, dtype=np.float64), n.shape)), starting
-    fails = rate > 1e-30  # less than once in the age of the universe
+    fails = rate > NEVER
     mtbf = 1.0 / np.where(fails, rate, 1.0)
     return np.where(fails, best_efficiency(save, restart, mtbf), 1.0), starting
 
@@ -217,7 +217,7 @@ def _moved(run: TrainingRun, sizes: FleetSizes, limit: str, by: float) -> tuple[
 
 def _marginal(n: Array, useful: Array) -> Array:
     """Return d log(useful)/d log(n) of each fleet towards the one before it; the first counts as 1."""
-    logs = np.log(np.maximum(useful, 1e-300))
+    logs = np.log(np.maximum(useful, TINY))
     return np.concatenate([[1.0 if useful[0] > 0 else 0.0], np.diff(logs) / np.diff(np.log(n))])
 
 
@@ -243,7 +243,7 @@ def _notes(
         notes.append(f"no fleet asked for does useful work; {binding[0]} stops the smallest, {n[0]:,.0f}")
     if not in_time.any():
         top = int(np.argmax(rates.useful))
-        days = run.tokens / max(float(rates.useful[top]), 1e-300) / 86400.0
+        days = run.tokens / max(float(rates.useful[top]), TINY) / 86400.0
         notes.append(
             f"no fleet meets the deadline of {run.deadline_s / 86400.0:.3g} days; the fastest, {n[top]:,.0f}, takes {days:.3g}"
         )

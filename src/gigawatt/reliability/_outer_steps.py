@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gigawatt.catalog import sourced_table
-from gigawatt.evidence import Sourced
+from gigawatt.evidence import Grade, Sourced
 from gigawatt.reliability._formulas import Array, Numbers
 from gigawatt.reliability._links import ring_bytes
 from gigawatt.reliability._tables import at_end
@@ -125,6 +125,22 @@ def token_penalty(parameters: Numbers, sites: Numbers, inner_steps: Numbers, end
     grow = _power(steps, facts["penalty.inner_steps_exponent"], end)
     extra = level * (np.asarray(sites) - 1.0) * shrink * grow
     return np.asarray(np.where(np.asarray(inner_steps) > 1, extra, 0.0))
+
+
+def extra_tokens(parameters: float, sites: int, inner_steps: float) -> Sourced:
+    """Return `token_penalty` with both ends: the extra tokens of sites (islands) that exchange every `inner_steps`."""
+    low, best, high = (float(token_penalty(parameters, sites, inner_steps, end)) for end in ("low", "best", "high"))
+    fact = site_facts()["penalty.per_site"]
+    return Sourced(
+        low=low,
+        best=best,
+        high=high,
+        grade=Grade.ESTIMATE,
+        source=fact.source,
+        date=fact.date,
+        label="extra tokens of infrequent exchange",
+        note="share of the tokens, extrapolated from models of up to 2.4e9 parameters; no run of this size has measured it",
+    )
 
 
 def _power(ratio: Numbers, exponent: Sourced, end: str) -> Array:

@@ -15,17 +15,21 @@ What each policy means for progress:
 
 An interruption of the whole job (software, silent corruption) sends drop_replica and elastic back to the last checkpoint
 through all states.
+
+The first start of a job is `start_up_s` under every policy. So is what a policy whose processes stay (KEPT) needs once
+software has taken the whole job down: there are no processes left to keep. neighbour_copy starts all processes again after
+any failure, from kernels that were compiled before: its warm-up holds for software as well.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from gigawatt.evidence import Sourced
-from gigawatt.reliability._start import start_up_s
+from gigawatt.reliability._start import start_up_of
 from gigawatt.reliability._tables import rows, sourced
 
 RECOVERY_POLICIES = ("restart", "neighbour_copy", "hot_spare", "drop_replica", "elastic", "islands")
@@ -39,6 +43,8 @@ POLICY_WORDS = {
 }
 STATES = ("detect", "drain", "remap", "reload", "warm_up", "replay")
 REFERENCE_ACCELERATORS = 512
+# Policies under which the other processes stay when a node fails.
+KEPT = ("hot_spare", "drop_replica", "elastic")
 # Where the state comes from: the tier whose save blocks and whose reload counts.
 TIER = {
     "restart": "remote",
@@ -53,7 +59,8 @@ TIER = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryPolicy:
     """One recovery policy with the times of its states, seconds. `replay_s` is work done again besides what was lost
-    since the last save; `tier` is where saves go ("peer", "local" or "remote").
+    since the last save; `tier` is where saves go ("peer" or "remote"); `start_up_s` is the start of the whole job anew,
+    None where that is the warm-up.
 
     Raises ValueError for an unknown name or tier and for a time that is negative or infinite.
     """
@@ -66,16 +73,17 @@ class RecoveryPolicy:
     warm_up_s: float = 0.0
     replay_s: float = 0.0
     tier: str = "remote"
+    start_up_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in RECOVERY_POLICIES:
             raise ValueError(
                 f"unknown recovery policy {self.name!r}; choose one of {', '.join(RECOVERY_POLICIES)}",
             )
-        if self.tier not in ("peer", "local", "remote"):
-            raise ValueError(f"the tier of a recovery policy is peer, local or remote, not {self.tier!r}")
-        for state in STATES:
-            value = getattr(self, f"{state}_s")
+        if self.tier not in ("peer", "remote"):
+            raise ValueError(f"the tier of a recovery policy is peer or remote, not {self.tier!r}")
+        for state in (*STATES, "start_up"):
+            value = getattr(self, f"{state}_s") or 0.0
             if not 0 <= value < math.inf:
                 raise ValueError(f"{state} of recovery policy {self.name!r} must be finite and not negative: {value!r}")
 
@@ -83,6 +91,16 @@ class RecoveryPolicy:
     def partial(self) -> bool:
         """Whether the rest of the job goes on without what failed."""
         return self.name in ("drop_replica", "elastic")
+
+    @property
+    def first_start_s(self) -> float:
+        """Warm-up of the first start, seconds."""
+        return self.warm_up_s if self.start_up_s is None else self.start_up_s
+
+    @property
+    def whole_start_s(self) -> float:
+        """Warm-up after software has taken the whole job down, seconds."""
+        return self.first_start_s if self.name in KEPT else self.warm_up_s
 
     @property
     def total_s(self) -> float:
@@ -93,7 +111,7 @@ class RecoveryPolicy:
 @cache
 def policy_times(name: str) -> Mapping[str, Sourced]:
     """Return the sourced times of a policy by state, with `growth` (warm_up grows with this power of the size over 512
-    accelerators) and `replay_steps`. Policies without a warm_up of their own start the job anew (`start_up_s`).
+    accelerators) and `replay_steps`. That of drop_replica is the start of a job of 512; policies without a warm_up of their own start the job anew (`start_up_s`).
 
     Raises ValueError for an unknown name.
     """
@@ -102,22 +120,8 @@ def policy_times(name: str) -> Mapping[str, Sourced]:
         for row in rows("policies.csv")
         if row["policy"] == name
     }
+    if name == "drop_replica":  # the replica alone starts anew
+        found["warm_up"] = start_up_of(REFERENCE_ACCELERATORS)
     if not found:
         raise ValueError(f"unknown recovery policy {name!r}; choose one of {', '.join(RECOVERY_POLICIES)}")
     return found
-
-
-def recovery_policy(
-    name: str, accelerators: int = REFERENCE_ACCELERATORS, *, step_s: float = 0.0, **times: float
-) -> RecoveryPolicy:
-    """Return a policy with the packaged times for a job (an island, for "islands") of `accelerators` whose step takes
-    `step_s`. `times` (detect_s, …, replay_s) override them.
-    """
-    table = policy_times(name)
-    best = {f"{state}_s": table[state].best for state in STATES if state in table}
-    if "warm_up" in table:
-        best["warm_up_s"] *= max(accelerators / REFERENCE_ACCELERATORS, 1.0) ** table["growth"].best
-    else:
-        best["warm_up_s"] = float(start_up_s(accelerators))
-    best["replay_s"] = table["replay_steps"].best * step_s
-    return replace(RecoveryPolicy(name=name, tier=TIER[name], **best), **times)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ mortality (Weibull). A repaired node keeps its age, since one of its many parts 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -110,6 +109,16 @@ class FailureProcess:
         """Best mean time until the nodes are back, seconds; 0 for what needs no repair."""
         return self.repair.best if self.hardware else 0.0
 
+    def mean_hazard(self, first_age_s: float, last_age_s: float) -> float:
+        """Return the mean hazard of a unit between two ages over that at the reference age, the published one."""
+        if self.weibull_shape == 1.0 or last_age_s <= first_age_s:
+            return 1.0
+        shape, burnt, reference = self.weibull_shape, self.burn_in_s, self.reference_age_s
+        young, old = max(first_age_s, burnt), max(last_age_s, burnt)
+        flat = (min(last_age_s, young) - first_age_s) * (burnt / reference) ** (shape - 1.0)
+        grown = reference * ((old / reference) ** shape - (young / reference) ** shape) / shape
+        return float((flat + grown) / (last_age_s - first_age_s))
+
     def at(self, rate_per_s: float) -> FailureProcess:
         """Return the same process pinned to a rate."""
         return replace(self, rate=self.rate.at(rate_per_s))
@@ -152,8 +161,3 @@ def fleet_processes(generation: str = "generic") -> tuple[FailureProcess, ...]:
         for row in rows("failures.csv")
         if row["generation"] == GENERATIONS[generation]
     )
-
-
-def hardware_of(processes: Iterable[FailureProcess]) -> tuple[FailureProcess, ...]:
-    """Return the processes that are hardware."""
-    return tuple(process for process in processes if process.hardware)

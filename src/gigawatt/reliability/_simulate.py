@@ -6,7 +6,6 @@ same however many run and wherever.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 
 from gigawatt.evidence import Breakdown
 from gigawatt.reliability import _kernel as kernel
-from gigawatt.reliability._closed import CATEGORIES
+from gigawatt.reliability._closed import CATEGORIES, run_s
 from gigawatt.reliability._formulas import Array
 from gigawatt.reliability._job import ReliabilityJob
 from gigawatt.reliability._kernel import state
+from gigawatt.reliability._offenders import offenders_of, share_in_job
 from gigawatt.reliability._terms import Terms, terms
 from gigawatt.timeline import Timeline
 
@@ -209,7 +209,7 @@ def _rules(job: ReliabilityJob, t: Terms) -> kernel.Rules:
     ops = job.operations
     mode = {"drop_replica": state.DROP, "elastic": state.ELASTIC}.get(job.policy.name, state.GANG)
     cells = job.replicas if mode == state.DROP else job.groups
-    offenders = min(round(ops.offender_share * job.nodes), job.nodes)
+    offenders = offenders_of(job)
     stream, hazard, scope, repair = _processes(job, t, offenders > 0)
     return kernel.Rules(
         mode=mode,
@@ -224,7 +224,7 @@ def _rules(job: ReliabilityJob, t: Terms) -> kernel.Rules:
         horizon_s=float(job.horizon_s),
         target_s=float(job.useful_s or 0.0),
         start_s=float(job.start),
-        age_s=float(_age(job)),
+        age_s=float(job.age_at_start_s),
         interval_s=float(t.interval_s),
         save_s=float(t.save_s),
         lag_s=float(t.lag_s),
@@ -254,7 +254,9 @@ def _rules(job: ReliabilityJob, t: Terms) -> kernel.Rules:
 def _processes(job: ReliabilityJob, t: Terms, offenders: bool) -> tuple[Array, Array, NDArray[np.int64], Array]:
     """Return `stream`, `hazard`, `scope` and `repair` of the rules: a row per process, the last one stragglers."""
     kinds = len(job.processes) + 1
-    age = _age(job)
+    age = job.age_at_start_s
+    wall = run_s(job, t)
+    present = share_in_job(job, t, wall) if offenders else 1.0
     stream = np.zeros((2, kinds))
     hazard = np.ones((kinds, 4))
     hazard[:, state.POWER] = 0.0
@@ -266,7 +268,9 @@ def _processes(job: ReliabilityJob, t: Terms, offenders: bool) -> tuple[Array, A
         bound = max((max(a, process.burn_in_s) / process.reference_age_s) ** power for a in ages)
         share = process.repeat_share if offenders and process.domain == "node" else 0.0
         rate = job.rate_of(process) * bound
-        stream[:, k] = rate * (1.0 - share), rate * share
+        if job.fleet_age_s is None:  # the published rate is the mean over the run, as it is over that of the source
+            rate /= process.mean_hazard(age, age + wall)
+        stream[:, k] = rate * (1.0 - share * present), rate * share
         hazard[k] = bound, power, process.reference_age_s, process.burn_in_s
         reach = job.reach_of(process) if process.domain == "job" else max(job.reach_of(process), 1)
         kind = state.CORRUPTION if process.component == "silent_corruption" else state.FAILURE
@@ -277,11 +281,3 @@ def _processes(job: ReliabilityJob, t: Terms, offenders: bool) -> tuple[Array, A
     scope[-1] = 1, True, state.STRAGGLER, False
     repair[-1] = max(repair[:-1], default=0.0)
     return stream.ravel(), hazard, scope, repair
-
-
-def _age(job: ReliabilityJob) -> float:
-    """Return the age of the fleet at the start: as given, else such that its middle is the reference age."""
-    if job.fleet_age_s is not None:
-        return job.fleet_age_s
-    reference = min((p.reference_age_s for p in job.processes if p.weibull_shape != 1.0), default=math.inf)
-    return max(reference - 0.5 * job.length_s, 0.0) if math.isfinite(reference) else 0.0

@@ -14,13 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gigawatt.evidence import Breakdown, Grade, Sourced
+from gigawatt.evidence import Breakdown, Sourced
 from gigawatt.hardware import fabric_facts
 from gigawatt.reliability._exchange import BITS, Exchange, exchange
 from gigawatt.reliability._formulas import best_efficiency
 from gigawatt.reliability._links import fibre_s, ring_latency_s, ring_ways
-from gigawatt.reliability._outer_steps import ExchangePolicy, site_facts, token_penalty
+from gigawatt.reliability._outer_steps import ExchangePolicy, extra_tokens, site_facts
 from gigawatt.reliability._plain import to_plain
+
+# A share of the time that failures or exchanges leave below which a note says so.
+HALF = 0.5
+# A share of a step that propagation takes above which a note says so.
+FAR = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,7 @@ def train_across(
     up = _goodputs(sites, policy, save_s, restart_s) if goodput is None else [goodput] * count
     mean_up = math.fsum(g * site.tokens_per_s for g, site in zip(up, sites, strict=True)) / rate
     efficiency = float(moved.efficiency)
-    penalty = _penalty(parameters, count, policy.inner_steps)
+    penalty = extra_tokens(parameters, count, policy.inner_steps)
     useful = rate * efficiency * mean_up
     alone = tokens / useful if useful > 0 else math.inf
     run_s = alone * (1.0 + penalty.best)
@@ -180,21 +185,6 @@ def _goodputs(sites: Sequence[Site], policy: ExchangePolicy, save_s: float, rest
     if policy.waits:
         rates = [math.fsum(rates)] * len(sites)
     return [float(best_efficiency(save_s, restart_s, 1.0 / rate)) if rate else 1.0 for rate in rates]
-
-
-def _penalty(parameters: float, sites: int, inner_steps: float) -> Sourced:
-    low, best, high = (float(token_penalty(parameters, sites, inner_steps, end)) for end in ("low", "best", "high"))
-    fact = site_facts()["penalty.per_site"]
-    return Sourced(
-        low=low,
-        best=best,
-        high=high,
-        grade=Grade.ESTIMATE,
-        source=fact.source,
-        date=fact.date,
-        label="extra tokens of infrequent exchange",
-        note="extrapolated from models of up to 2.4e9 parameters",
-    )
 
 
 def _view(
@@ -249,9 +239,9 @@ def _warnings(
     policy: ExchangePolicy, moved: Exchange, penalty: Sourced, up: float, hop_s: float, count: int
 ) -> tuple[str, ...]:
     notes = []
-    if up < 0.5:
+    if up < HALF:
         notes.append(f"failures leave {up:.1%} of the time; a policy under which sites do not wait loses less")
-    if count > 1 and moved.efficiency < 0.5:
+    if count > 1 and moved.efficiency < HALF:
         notes.append(
             f"exchanges leave {float(moved.efficiency):.0%} of the time for computing: more bandwidth, more inner steps or fewer bits"
         )
@@ -260,6 +250,6 @@ def _warnings(
             f"the extra tokens of {policy.name} are an estimate, {penalty.low:.0%} to {penalty.high:.0%}: no run of this size has measured them"
         )
     latency = float(ring_latency_s(count, hop_s))
-    if policy.inner_steps == 1 and latency > 0.1 * float(moved.round_s):
+    if policy.inner_steps == 1 and latency > FAR * float(moved.round_s):
         notes.append(f"propagation alone takes {latency * 1e3:.3g} ms of a step of {float(moved.round_s) * 1e3:.3g} ms")
     return tuple(notes)

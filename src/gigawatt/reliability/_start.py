@@ -10,6 +10,7 @@ makes both and tells what to expect of a machine that nobody has seen: a factor 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import TypeAlias
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from gigawatt.catalog import sourced_table
 from gigawatt.evidence import Sourced
+from gigawatt.reliability._tables import at_end
 
 Numbers: TypeAlias = float | NDArray[np.float64]
 FIXED, PER_ACCELERATOR = "reliability.start_fixed_s", "reliability.start_per_accelerator_s"
@@ -37,7 +39,12 @@ def start_up_s(accelerators: Numbers, end: str = "best") -> Numbers:
     16,384: 493 s. The logs end at 11,616 accelerators and lie between the ends; beyond, an extrapolation. Raises
     ValueError for another `end`.
     """
-    if end not in ("low", "best", "high"):
-        raise ValueError(f"end must be low, best or high, not {end!r}")
-    fixed, slope = (float(getattr(start_up_facts()[path], end)) for path in (FIXED, PER_ACCELERATOR))
+    fixed, slope = (at_end(start_up_facts()[path], end) for path in (FIXED, PER_ACCELERATOR))
     return fixed + slope * np.asarray(accelerators, dtype=np.float64)
+
+
+def start_up_of(accelerators: int) -> Sourced:
+    """Return `start_up_s` of a size with both ends."""
+    fact = start_up_facts()[FIXED]
+    low, best, high = (float(start_up_s(accelerators, end)) for end in ("low", "best", "high"))
+    return replace(fact, low=low, best=best, high=high, label=f"start of a job of {accelerators}")

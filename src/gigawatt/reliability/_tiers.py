@@ -1,7 +1,7 @@
 """Checkpoints in tiers: what a save stops, how long its upload runs beside training, how long a reload takes.
 
 A save copies the state from the devices to their hosts with training stopped; from there it goes on to a neighbour's
-memory, to local disks or to the remote store while training runs. The upload must end before the next save begins.
+memory or to the remote store while training runs. The upload must end before the next save begins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from gigawatt.evidence import Sourced
 from gigawatt.reliability._tables import by_key
 
-TIERS = ("peer", "local", "remote")
+TIERS = ("peer", "remote")
 
 
 def state_bytes(parameters: float, bytes_per_parameter: float) -> float:
@@ -24,14 +24,13 @@ def state_bytes(parameters: float, bytes_per_parameter: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointTiers:
-    """Bandwidths of the tiers: device to host and peer memory per accelerator, local disk per node, the store in all.
+    """Bandwidths of the tiers: device to host and peer memory per accelerator, the store in all.
 
     Raises ValueError for a bandwidth that is not above zero or a negative pause.
     """
 
     device_to_host_bytes_per_s: float
     peer_bytes_per_s: float
-    local_bytes_per_s: float
     remote_write_bytes_per_s: float
     remote_read_bytes_per_s: float
     stop_s: float = 0.0
@@ -52,21 +51,20 @@ class CheckpointTiers:
         copy = size_bytes / accelerators / self.device_to_host_bytes_per_s
         return copy + (self.peer_stop_s if tier == "peer" else self.stop_s)
 
-    def upload_s(self, tier: str, size_bytes: float, accelerators: int, nodes: int) -> float:
+    def upload_s(self, tier: str, size_bytes: float, accelerators: int) -> float:
         """Return how long a save runs on beside training before it can be used."""
-        return size_bytes / self._rate(tier, accelerators, nodes, self.remote_write_bytes_per_s)
+        return size_bytes / self._rate(tier, accelerators, self.remote_write_bytes_per_s)
 
-    def reload_s(self, tier: str, size_bytes: float, accelerators: int, nodes: int) -> float:
+    def reload_s(self, tier: str, size_bytes: float, accelerators: int) -> float:
         """Return how long it takes to read the state back (once; replicas pass it on) and copy it to the devices."""
-        read = size_bytes / self._rate(tier, accelerators, nodes, self.remote_read_bytes_per_s)
+        read = size_bytes / self._rate(tier, accelerators, self.remote_read_bytes_per_s)
         return read + size_bytes / accelerators / self.device_to_host_bytes_per_s
 
-    def _rate(self, tier: str, accelerators: int, nodes: int, remote: float) -> float:
+    def _rate(self, tier: str, accelerators: int, remote: float) -> float:
         if tier not in TIERS:
             raise ValueError(f"unknown checkpoint tier {tier!r}; choose one of {', '.join(TIERS)}")
         return {
             "peer": accelerators * self.peer_bytes_per_s,
-            "local": nodes * self.local_bytes_per_s,
             "remote": remote,
         }[tier]
 

@@ -83,7 +83,7 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     cost = report["usd_per_accelerator_hour"]
     if cost is not None:
-        lost = sum(row["lost_usd"] for row in report["interruptions"])
+        lost = report["all_interruptions"]["lost_usd"]
         rows.append(("lost to failures", f"{format_quantity(lost, 'USD')}; at ${cost:.2f} per accelerator-hour"))
     return rows
 
@@ -131,10 +131,9 @@ def cause_rows(report: Mapping[str, Any], dash: str = " .. ") -> tuple[list[str]
                 *([format_quantity(row["lost_usd"], "USD")] if money else []),
             ]
         )
-    total = sum(row["mean"] for row in report["interruptions"])
-    lost = sum(row["lost_s"] for row in report["interruptions"])
-    all_usd = [format_quantity(sum(row["lost_usd"] for row in report["interruptions"]), "USD")] if money else []
-    rows.append(["all", _count(total), "", "", format_quantity(lost, "s"), *all_usd])
+    total = report["all_interruptions"]
+    all_usd = [format_quantity(total["lost_usd"], "USD")] if money else []
+    rows.append(["all", _count(total["mean"]), "", "", format_quantity(total["lost_s"], "s"), *all_usd])
     return headings, rows
 
 
@@ -213,9 +212,8 @@ def policy_rows(
 
 def best_policy(report: Mapping[str, Any], words: Callable[[str], str] = str) -> str:
     """Return which policy leaves most useful time, in a sentence; `words` names a policy."""
-    known = [row for row in report["policies"] if row["goodput"] is not None]
-    best = max(known, key=lambda row: row["progress"])
-    own = next(row for row in known if row["policy"] == report["policy"])
+    rows = {row["policy"]: row for row in report["policies"]}
+    best, own = rows[report["best_policy"]], rows[report["policy"]]
     lost = " with its extra tokens counted as lost" if best["extra_tokens"]["best"] else ""
     first = f"Most useful time is left by {words(best['policy'])}: {share(best['progress'])}{lost}"
     return f"{first}." if best is own else f"{first}, against {share(own['progress'])} with {words(own['policy'])}."

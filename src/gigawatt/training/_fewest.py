@@ -128,7 +128,7 @@ def _one_step_wider(job: TrainingJob, rows: Columns, constraints: Sequence[Const
     nearer (it shards more); beyond any fleet where interleaving would have too few micro-batches.
     """
     rounds = -(-job.global_batch // (rows.micro_batch * rows.data_parallel))
-    quantum = fold_quantum(_rows(rows))
+    quantum = fold_quantum(_rows(rows), constraints)
     step = np.maximum((rows.data_parallel * RESOLUTION).astype(np.int64) // quantum, 1) * quantum
     fewer = enough_ranks(job, _rows(rows), np.maximum(rounds - 1, 1), constraints)
     fewer = np.where((rounds > 1) & (fewer > rows.data_parallel), fewer, 2**40)

@@ -7,6 +7,7 @@ schedule, overlap, offload) can only add time to that. So a bound on the majors 
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,7 +124,10 @@ class Space:
         )
 
 
+# The relation of a degree that groups of equal size must divide.
+MULTIPLE = "a multiple of"
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    MULTIPLE: lambda values, whole: values % whole == 0,
     "<=": operator.le,
     ">=": operator.ge,
     "!=": operator.ne,
@@ -173,6 +177,11 @@ class Constraint:
         decision.
         """
         return self.keeps(getattr(columns, self.name))
+
+
+def multiple_of(name: str, whole: int) -> Constraint:
+    """Return the rule that a decision is a multiple of `whole`, which no text states: replicas that K islands divide."""
+    return Constraint(text=f"{name} is a multiple of {whole:,}", name=name, relation=MULTIPLE, value=whole)
 
 
 def decision_value(name: str, text: str, location: str = "") -> tuple[str, int]:
@@ -406,7 +415,7 @@ def _data_parallel(
     job: TrainingJob, rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint]
 ) -> NDArray[np.int64]:
     """Return the data-parallel degree of each row, (M,): see `majors`."""
-    quantum, most = fold_quantum(rows), most_ranks(job, rows, constraints)
+    quantum, most = fold_quantum(rows, constraints), most_ranks(job, rows, constraints)
     usable = np.maximum(most, 1)
     rounds = -(-job.global_batch // (usable * rows["micro_batch"]))
     # interleaving needs as many micro-batches as stages
@@ -446,13 +455,14 @@ def in_whole_rounds(job: TrainingJob, families: Columns, constraints: Sequence[C
     return _kept(replace(rows, data_parallel=ranks).take(ranks < rows.data_parallel), constraints)
 
 
-def fold_quantum(rows: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return what data parallelism has to be a multiple of, so that experts fold onto tensor, context and data ranks,
-    (M,).
+def fold_quantum(rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint] = ()) -> NDArray[np.int64]:
+    """Return what data parallelism has to be a multiple of, so that experts fold onto tensor, context and data ranks
+    and the constraints that ask for a multiple are kept, (M,).
     """
     fold = rows["tensor_parallel"] * rows["context_parallel"]
     experts = rows["expert_parallel"] * rows["expert_tensor_parallel"]
-    return np.asarray(experts // np.gcd(experts, fold))
+    wholes = [int(rule.value) for rule in constraints if rule.name == "data_parallel" and rule.relation == MULTIPLE]
+    return np.asarray(np.lcm(experts // np.gcd(experts, fold), math.lcm(*wholes)))
 
 
 def most_ranks(
@@ -463,7 +473,7 @@ def most_ranks(
     """
     room = job.accelerators // (rows["tensor_parallel"] * rows["context_parallel"] * rows["pipeline_parallel"])
     most = np.minimum(np.minimum(room, _replica_bounds(constraints)[1]), job.global_batch // rows["micro_batch"])
-    quantum = fold_quantum(rows)
+    quantum = fold_quantum(rows, constraints)
     return np.asarray(most // quantum * quantum, dtype=np.int64)
 
 
@@ -474,7 +484,7 @@ def widened(job: TrainingJob, columns: Columns, constraints: Sequence[Constraint
     rounds = -(-job.global_batch // each)
     most = most_ranks(job, rows, constraints)
     ranks = np.where(rounds > 1, (job.global_batch - 1) // (np.maximum(rounds - 1, 1) * columns.micro_batch), most)
-    quantum = fold_quantum(rows)
+    quantum = fold_quantum(rows, constraints)
     ranks = np.maximum(np.minimum(ranks, most) // quantum * quantum, columns.data_parallel)
     return replace(columns, data_parallel=ranks)
 
@@ -489,7 +499,7 @@ def enough_ranks(
     `rounds` micro-batches, (M,).
     """
     low, _, without = _replica_bounds(constraints)
-    quantum = fold_quantum(rows)
+    quantum = fold_quantum(rows, constraints)
     ranks = np.maximum(-(-job.global_batch // (rounds * rows["micro_batch"])), low)
     ranks = -(-ranks // quantum) * quantum
     return np.asarray(np.where(np.isin(ranks, without), ranks + quantum, ranks), dtype=np.int64)
