@@ -38,7 +38,7 @@ from gigawatt.training._pipeline import (
 from gigawatt.training._result import COMPUTING, TrainingResult, infeasible, memory_margin, train
 from gigawatt.training._search import FORBIDDEN, WORTH_SHOWING, SearchResult, fits, search
 from gigawatt.training._simulate import StepPhases, simulate_step, simulated_seconds
-from gigawatt.training._space import Constraint, Space, constraint_of, strategies, strategy_of
+from gigawatt.training._space import Constraint, Space, constraint_of, multiple_of, strategies, strategy_of
 from gigawatt.training._validity import REJECTIONS
 from gigawatt.training._why import Comparison, compare_strategies, elasticities
 
@@ -88,6 +88,7 @@ __all__ = [
     "memory_margin",
     "mfu_of",
     "micro_batches_in_flight",
+    "multiple_of",
     "phases",
     "relative_bubble",
     "repeated_data_tokens",

@@ -455,9 +455,7 @@ def in_whole_rounds(job: TrainingJob, families: Columns, constraints: Sequence[C
     return _kept(replace(rows, data_parallel=ranks).take(ranks < rows.data_parallel), constraints)
 
 
-def fold_quantum(
-    rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint] = ()
-) -> NDArray[np.int64]:
+def fold_quantum(rows: Mapping[str, NDArray[np.int64]], constraints: Sequence[Constraint] = ()) -> NDArray[np.int64]:
     """Return what data parallelism has to be a multiple of, so that experts fold onto tensor, context and data ranks
     and the constraints that ask for a multiple are kept, (M,).
     """
