@@ -304,6 +304,7 @@ def data(name):
 def test_every_published_fact_on_goodput_has_one_status():
     status = data("goodput_status.csv")
     assert [row["id"] for row in status] == [row["id"] for row in data("goodput_published.csv")]
+
     def kind(row):
         return "input" if row["served_as_input"] else "verification" if row["verification"] else "prediction"
 

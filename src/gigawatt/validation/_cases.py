@@ -30,7 +30,18 @@ ENGINES = ("plan", "goodput")
 REPLICATES, SEED = 20, 0
 DAY = 86_400.0
 _CASE_FIELDS = ("id", "title", "scenario", "file", "set", "engine", "days", "checks")
-_CHECK_FIELDS = ("output", "label", "published", "tolerance", "source", "date", "served_as_input", "verification", "note", "set")
+_CHECK_FIELDS = (
+    "output",
+    "label",
+    "published",
+    "tolerance",
+    "source",
+    "date",
+    "served_as_input",
+    "verification",
+    "note",
+    "set",
+)
 
 
 def validate_cases(path: Path | None = None) -> dict[str, Any]:
