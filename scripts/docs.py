@@ -138,7 +138,7 @@ def validation_page() -> str:
         "## Whole systems",
         "",
         f"{cases['summary']['inside_not_inputs']} of {cases['summary']['n_not_inputs']} published facts that did not serve as inputs are inside their tolerance. "
-        "*Input*: the fact, or what it is made of, went into the catalogue, so that it has to come out again. Tolerances are given, with their reason, in the case files "
+        "*Input*: the fact, or what it is made of, went into the catalogue, so that it has to come out again (or it is an end of its range). *Formula*: a formula of the source, evaluated. Tolerances are given, with their reason, in the case files "
         "(`validation/cases`).",
         "",
         "| case | fact | published | predicted | off by | tolerance | inside | source |",
@@ -147,7 +147,8 @@ def validation_page() -> str:
     for row in cases["rows"]:
         low, high = (format_quantity(row[key], row["unit"]) for key in ("published_low", "published_high"))
         published = low if low == high else f"{low} to {high}"
-        verdict = "input" if row["served_as_input"] else "yes" if row["inside"] else "**no**"
+        verdict = "yes" if row["inside"] else "**no**"
+        verdict = "input" if row["served_as_input"] else "formula" if row["verification"] else verdict
         lines.append(
             f"| {row['title']} | {row['label']} | {published} | {format_quantity(row['predicted'], row['unit'])} | "
             f"{row['error_pct']:+.0f} % | {row['tolerance']:.0%} | {verdict} | {row['source']} |"
@@ -158,7 +159,7 @@ def validation_page() -> str:
         "",
         "### Facts on failures and goodput that are not predicted",
         "",
-        "Every fact of `validation/data/goodput_published.csv` has a status in `goodput_status.csv` beside it: predicted, an input, or one of these.",
+        "Every fact of `validation/data/goodput_published.csv` has a status in `goodput_status.csv` beside it: predicted, an input, the verification of a formula, or one of these.",
         "",
         "| fact | system | metric | value | reason |",
         "|---|---|---|---|---|",

@@ -178,7 +178,18 @@ def test_a_missed_deadline_is_infeasible_and_says_what_would_keep_it():
             {"fleet": {"accelerator": "H100", "count": 2}, "model": "Llama 3.1 405B"},
             ["memory per accelerator binds", "too much"],
         ),
-        ({"reliability": {"failure_rate": "1000 /day"}}, ["failures stop the run", "hot_spare"]),
+        ({"reliability": {"failure_rate": "1000 /day"}}, ["Nodes fail faster than they are repaired"]),
+        (
+            {"reliability": {"failure_rate": "1000 /day", "repair_time": "1 s"}},
+            ["failures stop the run", "No recovery policy helps"],
+        ),
+        (
+            {
+                "reliability": {"failure_rate": "4 /day", "repair_time": "1 s"},
+                "strategy": {"data_parallel": 32, "tensor_parallel": 8, "pipeline_parallel": 4},
+            },
+            ["failures stop the run", "(reliability.policy:"],
+        ),
     ],
 )
 def test_infeasible_is_an_answer(sections, words):

@@ -128,7 +128,7 @@ def test_the_width_is_the_best_of_all_numbers_of_accelerators(scale, batch):
 def test_idle_accelerators_are_told_with_the_reason_and_what_would_use_them():
     """1,000 sequences on 1,024 accelerators of a small model: no shape divides them."""
     data = {
-        "fleet": {"accelerator": "H100", "count": 1000},
+        "fleet": {"accelerator": "H100", "count": 1007},
         "model": "Llama 3 8B",
         "training": {"tokens": "1T tokens", "global_batch": "520 sequences"},
         "reliability": {"policy": "hot_spare", "spares": 1},

@@ -38,7 +38,8 @@ def goodput(
         str | None, typer.Option("--islands", metavar="K", help="Asynchronous islands; they divide the replicas.")
     ] = None,
     spares: Annotated[
-        int | None, typer.Option("--spares", min=0, help="Spare nodes. [default: enough for 99 % of the time]")
+        int | None,
+        typer.Option("--spares", min=0, help="Spare nodes, out of the fleet. [default: enough for 99 % of the time]"),
     ] = None,
     days: Annotated[
         float | None, typer.Option("--days", help="Wall time that is looked at. [default: the whole run]")

@@ -29,6 +29,10 @@ from gigawatt.training import Constants, TrainingJob, TrainingResult, infeasible
 
 # What a fleet is looked for in where neither a count nor a limit is given: a bound for the search, far above any site.
 MOST_ACCELERATORS = 20_000_000
+# A goodput below this is no progress.
+NOTHING = 1e-6
+# A job that waits for spares for more of its time lacks spares.
+MOSTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,7 @@ def evaluate(inputs: Inputs, pins: Mapping[str, int] | None = None, limit_fleet:
     tokens = inputs.value("training.tokens")
     failures = failing.assess(failing.policy, *chosen.size)
     others = _others(failing, *chosen.size)
-    if failures.goodput < 1e-6:
+    if failures.goodput < NOTHING:
         raise _stopped(failures, others, trained.accelerators)
     extra = failing.extra_tokens(failing.policy, failures.islands).best
     steps = math.ceil(tokens * (1.0 + extra) / job.tokens_per_step)
@@ -254,10 +258,12 @@ def _stopped(
         f"failures stop the run: {accelerators:,} accelerators fail every {format_quantity(failures.mtbf_s, 's')}, "
         f"a stop takes {format_quantity(failures.restart_s, 's')}."
     )
-    if failures.waiting > 0.5:
+    if failures.waiting > MOSTLY:
         out = failures.outputs["reliability.nodes_out"].value
         head = f"{failures.spare_nodes:,} spare nodes are too few: {out:,.1f} nodes are under repair in the mean, and the job waits for them."
-    if others[best] < 1e-6:
+        if out > accelerators + failures.spare_nodes:
+            head = "Nodes fail faster than they are repaired."
+    if others[best] < NOTHING:
         return InfeasibleError(
             f"{head} No recovery policy helps; fewer accelerators would.",
             constraint="failures",

@@ -36,6 +36,8 @@ MOST_REPLICATES = 100_000
 LONGEST_DAYS = 36_500.0
 # Below this goodput a run does not end in any time worth simulating: a window as long as its useful time is shown.
 HOPELESS = 0.05
+# More failures than this in all simulated runs take minutes.
+MOST_SIMULATED = 1e9
 # And no longer than so many failures take: more of them say nothing more.
 MOST_FAILURES = 100_000
 # What is taken for a goodput of nothing where a price of an hour is asked for.
@@ -236,6 +238,10 @@ def goodput_scenario(
         return made
 
     job = make(name)
+    # what never gets anywhere fails too often to be followed failure by failure
+    rate = math.fsum(job.rate_of(process) for process in job.processes)
+    too_many = replicates > 0 and rate * job.length_s * replicates > MOST_SIMULATED
+    replicates = 0 if too_many else replicates
     extra = failing.extra_tokens(name, job.islands)
     workers = os.cpu_count() or 1
     result = goodput(job, replicates=replicates, seed=seed, workers=workers)
@@ -267,7 +273,10 @@ def goodput_scenario(
         compared=compare,
         replicates=replicates,
         seed=seed,
-        notes=_notes(inputs, job, fleet - chosen.stock.accelerators, failing.generation, duration_s, extra),
+        notes=(
+            *_notes(inputs, job, fleet - chosen.stock.accelerators, failing.generation, duration_s, extra),
+            *((f"more than {MOST_SIMULATED:.0g} failures to follow: the closed form alone",) if too_many else ()),
+        ),
     )
 
 

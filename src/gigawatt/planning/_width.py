@@ -30,6 +30,8 @@ GRID = 0.95 ** np.arange(400)
 Goodput = Callable[[int, int, float], float]
 # Below this goodput far fewer accelerators may be better.
 FAILING = 0.5
+# Below this goodput a run does not end: no number of accelerators is searched for it.
+HOPELESS = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,7 @@ def _next(count: int, step_s: float, wall_s: float, goodput: Callable[[int], flo
     """
     if step_s >= wall_s or count < 1:
         return 0
-    needed = step_s / wall_s
+    needed = max(step_s / wall_s, HOPELESS)
     fewer = count * GRID[count * GRID >= 1]
     index = bisect_left(fewer, 1, key=lambda value: int(goodput(int(value)) >= needed))
     if index == len(fewer):

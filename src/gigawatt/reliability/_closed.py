@@ -113,7 +113,7 @@ def _block(
     if with_parts:
         # Partial stops take 1 - exp(-rate * stop) of the time; failures of the other kind crowd into the rest, where
         # any failure begins the stop again.
-        going = np.exp(-part_rate * (part_detect + part_restart + part_replay))
+        going = np.exp(-np.minimum(part_rate * (part_detect + part_restart + part_replay), LARGEST_EXPONENT / 2.0))
         both = rate + part_rate
         rate = rate / going
         lasting = going * np.expm1(np.minimum(both * stop, LARGEST_EXPONENT)) / both

@@ -12,6 +12,8 @@ from gigawatt.reliability._spares import Batches, spares_for
 # Where hardly anything fails a save a month is enough, and an interval of 0 s cannot be: the second for free saves.
 LONGEST_INTERVAL_S = 30 * 86_400.0
 SHORTEST_INTERVAL_S, SHORTEST_OF_FREE_SAVES_S = 1e-9, 1e-3
+# What is out for ever is all of the job, and so is twice of it.
+ALL_OUT = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,11 @@ def terms(job: ReliabilityJob) -> Terms:
     stragglers = job.operations.straggler_rate_per_s * job.nodes
     leaving.append((1, stragglers, max((repair for _, _, repair in leaving), default=0.0)))
     sizes = sorted({reach for reach, _, _ in leaving})
+    # beyond ALL_OUT times the job, more nodes under repair make no difference, but their numbers are long to follow
+    out_mean = math.fsum(reach * rate * repair for reach, rate, repair in leaving)
+    crowd = min(1.0, ALL_OUT * job.nodes / out_mean) if out_mean > 0 else 1.0
     batches = tuple(
-        (size, math.fsum(rate * repair for reach, rate, repair in leaving if reach == size)) for size in sizes
+        (size, crowd * math.fsum(rate * repair for reach, rate, repair in leaving if reach == size)) for size in sizes
     )
     per_group = max(job.accelerators // job.groups, 1)
     save = job.save_s
@@ -107,7 +112,7 @@ def terms(job: ReliabilityJob) -> Terms:
         fallback_rate=math.fsum(rate for process, rate, _ in rates if process.domain == "feed") if copies else 0.0,
         straggler_rate=stragglers,
         out_rate=math.fsum(reach * rate for reach, rate, _ in leaving),
-        out_mean=math.fsum(reach * rate * repair for reach, rate, repair in leaving),
+        out_mean=out_mean,
         batches=batches,
         replica_hits=math.fsum(
             rate * max(reach / per_replica, 1.0) for process, rate, reach in rates if process.hardware and reach

@@ -189,7 +189,7 @@ def _signed(value: float | None) -> str:
 
 
 # label, published, predicted, off by, inside: 80 columns with the spaces between them
-_CASE_WIDTHS = (28, 18, 13, 7, 6)
+_CASE_WIDTHS = (27, 18, 13, 7, 7)
 
 
 def print_cases(result: Mapping[str, Any], console: Console) -> None:
@@ -214,7 +214,7 @@ def print_cases(result: Mapping[str, Any], console: Console) -> None:
     summary = result["summary"]
     console.print(
         f"{summary['inside_not_inputs']} of {summary['n_not_inputs']} published facts that did not serve as inputs are inside their "
-        f"tolerance; {summary['n'] - summary['n_not_inputs']} served as inputs; {summary['skipped']} skipped"
+        f"tolerance; {summary['n_inputs']} served as inputs, {summary['n_verifications']} are formulas evaluated; {summary['skipped']} skipped"
     )
     for key, about in (("not_predicted", "failures and goodput"), ("not_predicted_power", "power")):
         if result[key]:
@@ -225,11 +225,18 @@ def print_cases(result: Mapping[str, Any], console: Console) -> None:
             )
 
 
+def verdict_of(row: Mapping[str, Any]) -> str:
+    """Return what a check of a case says: an input or a formula evaluated, else whether the prediction is inside."""
+    if row["served_as_input"]:
+        return "input"
+    return "formula" if row["verification"] else "yes" if row["inside"] else "no"
+
+
 def _case_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
     if row["skipped"]:
         return "-", "-", "-", Text("-", style="yellow")
     low, high = (format_quantity(row[key], row["unit"]) for key in ("published_low", "published_high"))
-    verdict = "input" if row["served_as_input"] else "yes" if row["inside"] else "no"
+    verdict = verdict_of(row)
     return (
         low if low == high else f"{low} to {high}",
         format_quantity(row["predicted"], row["unit"]),

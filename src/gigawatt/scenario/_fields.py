@@ -342,7 +342,8 @@ class ReliabilitySection(Section):
     """Failures and what is done about them."""
 
     failure_rate: Rate | None = Field(
-        None, description="Interruptions of the job per accelerator and time. Default: as the Llama 3 run reports."
+        None,
+        description="Interruptions of the job per accelerator and time, all causes. Default: as published for the generation of the accelerator.",
     )
     restart_time: Minutes | None = Field(
         None, description="Time from a failure to training again. Default: grows with the job's size."
@@ -361,13 +362,15 @@ class ReliabilitySection(Section):
     islands: Few | None = Field(
         None,
         examples=[8],
-        description="Asynchronous islands under the policy islands; they divide the replicas. Default: 8, or what divides them.",
+        description="Asynchronous islands under the policy islands; they divide the replicas. Default: 8, fewer where there are fewer replicas.",
     )
     inner_steps: Few | None = Field(
         None, examples=[100], description="Steps between two exchanges of asynchronous islands. Default: 100."
     )
     spares: SomeOrAll | None = Field(
-        None, examples=[64], description="Hot spares, in accelerators. Default: enough for 99 % of repair times."
+        None,
+        examples=[64],
+        description="Accelerators of the fleet that stand by as spares, in whole nodes. Default: enough for 99 % of the time, of the fleet under hot_spare, else beside it.",
     )
 
 

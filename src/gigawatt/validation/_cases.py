@@ -1,9 +1,10 @@
 """Published facts about whole systems against predictions of them: `gigawatt validate cases`.
 
 A case is a YAML file: `id`, `title`, a `scenario` (inline) or a `file` beside it, `set` (overrides), the `engine` that
-answers (`plan`, `goodput` with the `days` of wall time it looks at, or `power` with its own fields under `power` instead of a
-scenario), and `checks`: output path (several joined by " + "
-are summed), a `label` where that of the output does not say enough, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input, and
+answers (`plan`, `goodput` with the `days` of wall time it looks at, or `power` with its own fields under `power` instead
+of a scenario), and `checks`: output path (several joined by " + " are summed), a `label` where that of the output does not
+say enough, published value or [low, high] as quantities, tolerance, source, whether the fact served as an input or is a
+formula evaluated (`verification`: it tests arithmetic, not nature), and
 overrides (`set`) of this check alone.
 
 Facts of data/goodput_published.csv and power_published.csv that no case predicts stand with their reason in the _status.csv beside.
@@ -32,16 +33,27 @@ ENGINES = ("plan", "goodput", "power")
 REPLICATES, SEED = 20, 0
 DAY = 86_400.0
 _CASE_FIELDS = ("id", "title", "scenario", "file", "power", "set", "engine", "days", "checks")
-_CHECK_FIELDS = ("output", "label", "published", "tolerance", "source", "date", "served_as_input", "note", "set")
+_CHECK_FIELDS = (
+    "output",
+    "label",
+    "published",
+    "tolerance",
+    "source",
+    "date",
+    "served_as_input",
+    "verification",
+    "note",
+    "set",
+)
 
 
 def validate_cases(path: Path | None = None) -> dict[str, Any]:
     """Return `rows` and `summary` of a case file, of a folder of them, or of the packaged cases.
 
     A row has id, title, output, label, published_low, published_high (SI), unit, tolerance, predicted, inside, error_pct
-    (distance from the published range, 0 inside it, before tolerance), served_as_input, source, note, skipped (the reason
-    or None). With the packaged cases come `not_predicted` and `not_predicted_power`, the published facts on goodput and on
-    power that are no case, with the reason. Raises InputError for files that cannot be read.
+    (distance from the published range, 0 inside it, before tolerance), served_as_input, verification, source, note,
+    skipped (the reason or None). With the packaged cases come `not_predicted` and `not_predicted_power`, the published
+    facts on goodput and on power that are no case, with the reason. Raises InputError for files that cannot be read.
     """
     if path is None:
         with as_file(files("gigawatt.validation").joinpath("cases")) as folder:
@@ -91,13 +103,15 @@ def _table(name: str) -> list[dict[str, str]]:
 def _run(paths: Sequence[Path]) -> dict[str, Any]:
     rows = [row for path in paths for row in _case(read_document(path))]
     judged = [row for row in rows if row["skipped"] is None]
-    fresh = [row for row in judged if not row["served_as_input"]]
+    fresh = [row for row in judged if not (row["served_as_input"] or row["verification"])]
     return {
         "rows": rows,
         "summary": {
             "n": len(judged),
             "inside": sum(row["inside"] for row in judged),
             "skipped": len(rows) - len(judged),
+            "n_inputs": sum(row["served_as_input"] for row in judged),
+            "n_verifications": sum(row["verification"] for row in judged),
             "n_not_inputs": len(fresh),
             "inside_not_inputs": sum(row["inside"] for row in fresh),
         },
@@ -206,6 +220,7 @@ def _row(
         "inside": None,
         "error_pct": None,
         "served_as_input": bool(check.get("served_as_input", False)),
+        "verification": bool(check.get("verification", False)),
         "source": str(check["source"]),
         "note": str(check.get("note", "")),
         "skipped": answer if isinstance(answer, str) else None,
