@@ -214,7 +214,7 @@ def print_cases(result: Mapping[str, Any], console: Console) -> None:
     summary = result["summary"]
     console.print(
         f"{summary['inside_not_inputs']} of {summary['n_not_inputs']} published facts that did not serve as inputs are inside their "
-        f"tolerance; {summary['n_inputs']} served as inputs, {summary['n_verifications']} are formulas evaluated; {summary['skipped']} skipped"
+        f"tolerance; {summary['n_inputs']} served as inputs, {summary['n_verifications']} formulas evaluated; {summary['skipped']} skipped"
     )
     for key, about in (("not_predicted", "failures and goodput"), ("not_predicted_power", "power")):
         if result[key]:
