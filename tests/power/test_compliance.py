@@ -46,13 +46,20 @@ def test_ramps_find_the_worst_moment():
 
 
 @settings(max_examples=100, deadline=None)
-@given(power=st.lists(st.floats(0, 1e6), min_size=1, max_size=50).map(np.array), width=st.integers(1, 60))
+@given(power=st.lists(st.floats(0, 1e6), min_size=1, max_size=50).map(np.array), width=st.integers(2, 60))
 def test_range_is_that_of_the_worst_window(power, width):
     asked = ask(ranges={"window": f"{width} s", "width": "1 W"})
     found = check(asked, power, 1.0).clauses[0].value
     width = min(width, len(power))
     expected = max(np.ptp(power[i : i + width]) for i in range(len(power) - width + 1))
     assert found == expected
+
+
+def test_a_window_of_one_sample_shows_no_range():
+    asked = ask(ranges={"window": "1 s", "width": "1 W"})
+    (clause,) = check(asked, np.array([0.0, 5.0]), 1.0).clauses
+    assert clause.verdict == "not judged"
+    assert "less than two samples of 1 s" in clause.reason
 
 
 def test_bands_of_a_training_step():

@@ -199,7 +199,7 @@ def test_the_worked_value_of_the_docstring():
     assert result.value_usd_per_w["grid"] == pytest.approx(np.full(4, 20 / MW))
     assert result.price_usd_per_j == pytest.approx(np.full(4, 60 / MWH))
     assert result.usd.value == pytest.approx(4 * 80 * 40 + 4 * 20 * 60)
-    assert "grid binds in 4 steps, where one MW more would save 80 USD" in result.status
+    assert "grid binds in 4 steps, where one MW more would save $80" in result.status
 
 
 def test_the_year_of_performance_md(workloads):

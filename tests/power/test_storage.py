@@ -23,8 +23,8 @@ IDEAL = Technology(name="ideal", usd_per_w=0.1, usd_per_j=1e-7)
 ORIGIN = {"source": "a test", "kind": "given"}
 
 
-def ramp(text):
-    return requirements_from({"name": "r", "ramps": [{"window": "1 s", "up": text, "down": text} | ORIGIN]})
+def ramp(text, window="1 s"):
+    return requirements_from({"name": "r", "ramps": [{"window": window, "up": text, "down": text} | ORIGIN]})
 
 
 def step(low, high, after=800.0, dt=0.1, name="start", per_year=10.0):
@@ -163,9 +163,16 @@ def test_a_long_record_needs_a_charge_that_returns():
     power = np.where(np.arange(8640) % 60 < 30, 100e6, 60e6)
     day = LoadEvent(name="day", power_w=power, step_s=10.0, per_year=365)
     battery = Technology.packaged("bess")
-    drained = size_battery([day], ramp("10 MW/min"), battery, filters_s=(0.0,))
-    held = size_battery([day], ramp("10 MW/min"), battery, filters_s=(0.0,), return_s=3600.0)
+    asked = ramp("10 MW/min", window="10 s")
+    drained = size_battery([day], asked, battery, filters_s=(0.0,))
+    held = size_battery([day], asked, battery, filters_s=(0.0,), return_s=3600.0)
     assert held.complies
     assert held.charge_j < 0.5 * drained.charge_j
     assert held.life.full_cycles_per_year > 0
     assert held.to_dict()["verdicts"] == {"day": True}
+
+
+def test_samples_that_show_nothing_size_nothing():
+    event = step(0.0, 100e6, dt=10.0)
+    with pytest.raises(ValueError, match="rise over 1 s: samples of 10 s are longer than the window"):
+        size_battery([event], ramp("10 MW/min"), Technology.packaged("bess"))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigawatt.power._compliance import ComplianceResult, check
+from gigawatt.power._compliance import NOT_JUDGED, ComplianceResult, check
 from gigawatt.power._requirements import Requirements
 from gigawatt.power._smoothing import Controller, Smoothed, Store, smooth
 from gigawatt.power._wear import Cycles, Life, lithium_life, mitigation_facts, rainflow
@@ -175,7 +175,8 @@ def size_battery(
     `positioned`: the charge waits where the next event needs it (full while the job stands, empty while it runs), so the
     largest event counts; else the largest discharge and the largest charge add up. Give `return_s`, the time in which the
     charge goes back to its rest, where an event is the record of a whole run. A step of 100 MW at 10 MW/min needs
-    100 MW and 8.33 MWh, at 1 MW/s 1.39 MWh (docs/science.md 12.5). Raises ValueError for no events.
+    100 MW and 8.33 MWh, at 1 MW/s 1.39 MWh (docs/science.md 12.5). Raises ValueError for no events, and for samples so
+    coarse, or records so short, that no clause can be judged on any.
     """
     if not events:
         raise ValueError("a store is sized for events, and there are none")
@@ -187,6 +188,7 @@ def size_battery(
         if value is not None
     )
     bare = {event.name: check(asked, event.power_w, event.step_s, contract_w=contract) for event in events}
+    _seen(bare, asked, max(float(event.power_w.max()) for event in events))
     if all(result.complies for result in bare.values()):
         return _none(technology, bare)
     best: Sizing | None = None
@@ -197,6 +199,14 @@ def size_battery(
     if best is None:
         raise ValueError("a controller needs at least one filter to try (0 for none)")
     return replace(best, bare=bare)
+
+
+def _seen(bare: dict[str, ComplianceResult], asked: Requirements, peak_w: float) -> None:
+    """Raise ValueError where nothing that is asked can be seen in any record: that is not the same as being kept."""
+    clauses = [clause for result in bare.values() for clause in result.clauses]
+    applies = clauses and peak_w >= asked.threshold_w
+    if applies and all(clause.verdict == NOT_JUDGED for clause in clauses):
+        raise ValueError(f"no clause can be judged on these records: {clauses[0].clause}: {clauses[0].reason}")
 
 
 def _none(technology: Technology, verdicts: dict[str, ComplianceResult]) -> Sizing:
