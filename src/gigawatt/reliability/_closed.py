@@ -115,9 +115,9 @@ def _block(
         # any failure begins the stop again.
         going = np.exp(-np.minimum(part_rate * (part_detect + part_restart + part_replay), LARGEST_EXPONENT / 2.0))
         both = rate + part_rate
+        lasting = rate / both * np.expm1(np.minimum(both * stop, LARGEST_EXPONENT))
         rate = rate / going
-        lasting = going * np.expm1(np.minimum(both * stop, LARGEST_EXPONENT)) / both
-        stretched = np.log1p(lasting * rate) / rate
+        stretched = np.log1p(lasting) / rate
         scale = np.where(stop > 0, stretched / np.where(stop > 0, stop, 1.0), 1.0)
         detect, restart, replay, stop = detect * scale, restart * scale, replay * scale, stretched
     mtbf = 1.0 / rate
