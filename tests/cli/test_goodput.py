@@ -134,6 +134,7 @@ def _cpu_s(pid):
 def test_an_interrupted_simulation_leaves_nothing(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("before")
+    run(*SMALL)  # what is compiled is compiled now: the signal is to reach the simulation, not the compiler
     command = [sys.executable, "-m", "gigawatt", "goodput", *SMALL[:-1], "100000", "--days", "3000", "--out", str(page)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
     deadline = time.monotonic() + 60.0

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.errors import InfeasibleError
+from gigawatt.linear_program import load_program, new_solver, run
 from gigawatt.power._dispatch import DispatchResult, powers, settle
 from gigawatt.power._dispatch_lp import DISCHARGE, MW, Blocks, Window, blocks_of
-from gigawatt.power._highs import load_program, new_solver, run
 from gigawatt.power._site import J_PER_MWH, Floats, GeneratorGroup, Series, SiteYear
 
 Ints = NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""The door to the HiGHS solver: a program held in a solver object, changed and solved again from its last basis."""
+"""A window of the dispatch in a solver object, changed and solved again from its last basis."""
 
 from __future__ import annotations
 
@@ -7,67 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gigawatt.linear_program import load_program, new_solver, run
 from gigawatt.power._dispatch_lp import WRAP, Window
 from gigawatt.power._site import Floats
 
-Highs = Any  # highspy.Highs: its stubs lack part of what it does, and importing it costs 0.1 s
-
 DEVEX = 1  # the steepest edge of the default computes its first weights for as long as a warm solve takes
-
-
-def new_solver(**options: Any) -> Highs:
-    """Return a quiet HiGHS object on one thread."""
-    import highspy
-
-    make: Any = highspy.Highs
-    solver = make()
-    for name, value in {"output_flag": False, "threads": 1, **options}.items():
-        solver.setOptionValue(name, value)
-    return solver
-
-
-def run(solver: Highs) -> Any:
-    """Solve and return the model's status.
-
-    HiGHS keeps one number of threads for a process and refuses another: where somebody else's solver came first, theirs
-    is taken.
-    """
-    import highspy
-
-    if solver.run() == highspy.HighsStatus.kError:
-        solver.setOptionValue("threads", 0)
-        solver.run()
-    return solver.getModelStatus()
-
-
-def load_program(
-    solver: Highs,
-    *,
-    cost: Floats,
-    upper: Floats,
-    row_lower: Floats,
-    row_upper: Floats,
-    matrix: Any,
-    integer: Any = None,
-) -> None:
-    """Give a program with columns from 0 to `upper` and a matrix compressed by row to the solver.
-
-    `integer` (columns) is true where a column must be whole.
-    """
-    import highspy
-
-    lp, (start, index, value) = highspy.HighsLp(), matrix
-    lp.num_col_, lp.num_row_ = len(cost), len(row_lower)
-    lp.col_cost_, lp.col_lower_, lp.col_upper_ = cost, np.zeros(len(cost)), upper
-    lp.row_lower_, lp.row_upper_ = row_lower, row_upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = len(cost), len(row_lower)
-    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = start, index, value
-    if integer is not None:
-        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-        lp.integrality_ = [kinds[int(whole)] for whole in integer]
-    if solver.passModel(lp) == highspy.HighsStatus.kError:
-        raise RuntimeError("HiGHS refused the program")
 
 
 class Program:

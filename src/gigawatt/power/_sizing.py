@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gigawatt.evidence import Breakdown
+from gigawatt.linear_program import new_solver, run
 from gigawatt.power._dispatch import PART_STEPS, DispatchModel, DispatchResult
 from gigawatt.power._dispatch_lp import (
     ENERGY_CAPACITY,
@@ -32,7 +33,7 @@ from gigawatt.power._dispatch_lp import (
     blocks_of,
     windows_of,
 )
-from gigawatt.power._highs import Program, new_solver, run
+from gigawatt.power._highs import Program
 from gigawatt.power._site import J_PER_MWH, Floats, SiteYear
 
 ROUNDS = 60
