@@ -76,7 +76,7 @@ class Duals:
 
     def delivered(self, offer: int) -> Floats:
         """Return the value of one more accelerator delivered by a supplier in each period, (T,)."""
-        return np.maximum(self.s.reduced[self.p.delivered[offer]], 0.0) * self.per / K
+        return np.asarray(np.maximum(self.s.reduced[self.p.delivered[offer]], 0.0) * self.per / K)
 
     def accelerator(self, chip: int) -> Floats:
         """Return the value of one more accelerator that arrives in each period, (T,)."""
