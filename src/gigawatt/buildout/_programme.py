@@ -133,7 +133,7 @@ class Programme:
         )
         self.bought = lp.columns((E, T), upper=most, integer=whole & useful)
         self.standing = lp.columns((E, T), upper=room)
-        self.removed = lp.columns((E, T), integer=whole & useful)
+        self.removed = lp.columns((E, T), integer=whole)
         self.units_row = _recursion(lp, self.standing, np.zeros((E, T)))
         lp.add(self.units_row, self.removed, 1.0)
         for e, (_, item) in enumerate(self.expansions):

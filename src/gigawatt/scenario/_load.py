@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from gigawatt.documents import Document, parse_document, read_document
 from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.scenario._build_fields import BuildSection
 from gigawatt.scenario._fields import (
-    MOST_RANKS,
     FinanceSection,
     FleetSection,
     NetworkSection,
@@ -24,6 +24,7 @@ from gigawatt.scenario._fields import (
     StrategySection,
     TrainingSection,
 )
+from gigawatt.scenario._kinds import MOST_RANKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Scenario:
     reliability: ReliabilitySection = field(default_factory=ReliabilitySection)
     power: PowerSection = field(default_factory=PowerSection)
     finance: FinanceSection = field(default_factory=FinanceSection)
+    build: BuildSection | None = None
     assumptions: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +117,7 @@ def _scenario(document: Document, overrides: Sequence[str | Setting], fallback: 
         raise InputError(sorted(problems, key=_reading_order))
     sections = {
         name: getattr(fields, name)
-        for name in ("fleet", "training", "strategy", "network", "site", "reliability", "power", "finance")
+        for name in ("fleet", "training", "strategy", "network", "site", "reliability", "power", "finance", "build")
         if getattr(fields, name) is not None
     }
     return Scenario(
