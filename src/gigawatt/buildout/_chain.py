@@ -121,27 +121,46 @@ def supply_line(
     """
     if point not in POINTS:
         raise ValueError(f"point must be one of {', '.join(POINTS)}, not {point!r}")
-    vendor, logic = vendor_of(chip), f"logic.{node_of(chip)}"
+    vendor = vendor_of(chip)
     times = at_key("supply_times.csv", "step")
-    per_unit = {
-        logic: dies_of_wafer(chip),
-        "hbm": _inverse(chip_fact(chip, "memory_bytes")),
-        "packaging": packages_of_wafer(chip),
-        "integration": Sourced.exact(1.0, source="a server holds what it is counted in"),
-    }
-    after = {logic: (logic, "packaging"), "hbm": ("hbm", "packaging"), "packaging": ("packaging",), "integration": ()}
     uses = []
-    for stage, chips in per_unit.items():
+    for stage, chips in chips_of_stage(chip).items():
         share = stage_share(stage, vendor, as_of)
         if stage == "packaging" and calibrated:
             share = _scaled(share, calibration(vendor, as_of))
-        steps = {name: times[name] for name in (*after[stage], *POINTS[point])}
-        capacity = stage_capacity(stage, as_of)
-        uses.append(StageUse(stage=stage, capacity=capacity, share=share, chips_per_unit=chips, steps=steps))
-    mix = None if whole_vendor else vendor_mix(vendor, as_of).get(chip)
-    if mix is None and not whole_vendor:
-        raise ValueError(f"nothing was known of the part of {vendor}'s wafers that is {chip}")
-    return SupplyLine(chip=chip, vendor=vendor, uses=tuple(uses), mix=mix)
+        mix = None if whole_vendor else vendor_mix(vendor, stage, as_of).get(chip)
+        if mix is None and not whole_vendor:
+            raise ValueError(f"nothing was known of the part of {vendor}'s wafers that is {chip}")
+        uses.append(
+            StageUse(
+                stage=stage,
+                capacity=stage_capacity(stage, as_of),
+                share=share,
+                mix=mix,
+                chips_per_unit=chips,
+                steps={name: times[name] for name in (*_before(stage), *POINTS[point])},
+            )
+        )
+    return SupplyLine(chip=chip, vendor=vendor, uses=tuple(uses))
+
+
+def chips_of_stage(chip: str) -> Mapping[str, Sourced]:
+    """Return the chips that one unit of each stage makes: of a logic wafer, a byte of memory, a packaging wafer and a
+    place in a server.
+    """
+    return {
+        f"logic.{node_of(chip)}": dies_of_wafer(chip),
+        "hbm": _inverse(chip_fact(chip, "memory_bytes")),
+        "packaging": packages_of_wafer(chip),
+        "integration": Sourced.exact(1.0, source="servers are counted by the chips in them"),
+    }
+
+
+def _before(stage: str) -> tuple[str, ...]:
+    """Return the steps from the start of a stage to the tested package."""
+    if stage == "integration":
+        return ()
+    return (stage, "packaging") if stage != "packaging" else ("packaging",)
 
 
 def supply_lines(
@@ -159,31 +178,54 @@ def supply_lines(
     return tuple(lines)
 
 
-@lru_cache(maxsize=64)
-def vendor_mix(vendor: str, as_of: date | None = None) -> Mapping[str, DatedRange]:
-    """Return the part of a vendor's packaging wafers that goes into each chip: by the quarters of the packaged series,
-    then as announced in supply_shares.csv; their best values sum to 1 at every quarter of the series.
+@lru_cache(maxsize=256)
+def vendor_mix(vendor: str, stage: str = "packaging", as_of: date | None = None) -> Mapping[str, DatedRange]:
+    """Return the part of a vendor's share of a stage that goes into each chip, summing to 1 (best values) at every
+    quarter of the series.
+
+    Packaging wafers are divided as in the quarters of the packaged series, later as announced in supply_shares.csv.
+    The other stages are divided as those packages need them, so that no chip lacks what another has to spare.
     """
+    points = _wafer_mix(vendor, as_of)
+    found: dict[str, list[tuple[str, Sourced]]] = {}
+    for day, parts in points.items():
+        per_unit = {chip: chips_of_stage(chip) for chip in parts}
+        need = {
+            chip: part.best * per_unit[chip]["packaging"].best / per_unit[chip][stage].best
+            for chip, part in parts.items()
+            if stage in per_unit[chip]
+        }
+        total = sum(need.values())
+        for chip, amount in need.items():
+            part, share = parts[chip], amount / total if total > 0.0 else 0.0
+            scale = share / part.best if part.best > 0.0 else 1.0
+            low, high = part.low * scale, min(part.high * scale, 1.0)
+            value = replace(part, low=min(low, share), best=share, high=max(high, share))
+            found.setdefault(chip, []).append((day, value))
+    kept = {chip: values for chip, values in found.items() if any(value.high > 0.0 for _, value in values)}
+    return {chip: DatedRange.of(values, share=True) for chip, values in kept.items()}
+
+
+def _wafer_mix(vendor: str, as_of: date | None) -> Mapping[str, Mapping[str, Sourced]]:
+    """Return day -> chip -> part of the vendor's packaging wafers; a chip that a day does not name has none."""
+    none = Sourced.exact(0.0, source="not among the vendor's chips of that time")
+    chips = [chip for chip in chip_names() if vendor_of(chip) == vendor]
     quarters: dict[str, dict[str, float]] = {}
     for row in _series(vendor, as_of):
         quarters.setdefault(row.quarter, {})[row.chip] = wafers(row.chip, row.units.best)
-    chips = [chip for chip in chip_names() if vendor_of(chip) == vendor]
-    points: dict[str, list[tuple[str, Sourced]]] = {chip: [] for chip in chips}
+    points: dict[str, dict[str, Sourced]] = {}
+    source = "units of the quarter over packages of a wafer"
     for quarter, parts in quarters.items():
         total = sum(parts.values())
-        if total <= 0.0:  # chips outside the chain only
-            continue
-        middle = f"{quarter[:4]}-{3 * int(quarter[-1]) - 1:02d}-15"
-        for chip in chips:
-            value = Sourced.exact(
-                parts.get(chip, 0.0) / total, source="units of the quarter over packages of a wafer", date=quarter
-            )
-            points[chip].append((middle, value))
+        if total > 0.0:  # else it holds chips outside the chain only
+            middle = f"{quarter[:4]}-{3 * int(quarter[-1]) - 1:02d}-15"
+            points[middle] = {
+                chip: Sourced.exact(parts.get(chip, 0.0) / total, source=source, date=quarter) for chip in chips
+            }
     for row in rows("supply_shares.csv"):
-        if row["stage"] == "mix" and row["holder"] in points and known_by(row, as_of):
-            points[row["holder"]].append((row["at"], sourced(row)))
-    kept = {chip: found for chip, found in points.items() if any(value.high > 0.0 for _, value in found)}
-    return {chip: DatedRange.of(found, share=True) for chip, found in kept.items()}
+        if row["stage"] == "mix" and row["holder"] in chips and known_by(row, as_of):
+            points.setdefault(row["at"], dict.fromkeys(chips, none))[row["holder"]] = sourced(row)
+    return points
 
 
 @lru_cache(maxsize=64)

@@ -27,8 +27,9 @@ SAMPLES = 256
 class StageUse:
     """What a line gets from one stage.
 
-    `capacity` is in units of the stage per second, `share` the part that the vendor holds, `chips_per_unit` the chips
-    that sell from one unit, `steps` the durations from the start of this stage to the counting point, by name.
+    `capacity` is in units of the stage per second, `share` the part that the vendor holds, `mix` the part of the
+    vendor's that goes into this chip (all of it where None), `chips_per_unit` the chips that sell from one unit,
+    `steps` the durations from the start of this stage to the counting point, by name.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class StageUse:
     share: DatedRange
     chips_per_unit: Sourced
     steps: Mapping[str, Sourced]
+    mix: DatedRange | None = None
 
     @property
     def lead_s(self) -> float:
@@ -45,15 +47,11 @@ class StageUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupplyLine:
-    """One chip of a vendor: its stages, first to last, and `mix`, the part of the vendor's share that is this chip's.
-
-    Raises ValueError for no stages or one named twice.
-    """
+    """One chip of a vendor and its stages, first to last. Raises ValueError for no stages or one named twice."""
 
     chip: str
     vendor: str
     uses: tuple[StageUse, ...]
-    mix: DatedRange | None = None
 
     def __post_init__(self) -> None:
         names = [use.stage for use in self.uses]
@@ -165,6 +163,6 @@ def _stage_chips(line: SupplyLine, use: StageUse, calendar: Calendar, samples: i
     begun = counted - lead
     capacity = use.capacity.at(begun, z(f"capacity {use.stage}"))
     share = use.share.at(begun, z(f"share {line.vendor} {use.stage}"))
-    mix = 1.0 if line.mix is None else line.mix.at(counted, z(f"mix {line.chip}"))
+    mix = 1.0 if use.mix is None else use.mix.at(counted, z(f"mix {line.chip}"))
     chips = draw(use.chips_per_unit, z(f"chips {line.chip} {use.stage}"))
     return np.asarray(capacity * share * mix * chips * calendar.length_s)
