@@ -111,7 +111,12 @@ def stage_makers(stage: str, day: str) -> Mapping[str, float]:
 
 
 def supply_line(
-    chip: str, *, as_of: date | None = None, point: str = "delivery", whole_vendor: bool = False, calibrated: bool = True
+    chip: str,
+    *,
+    as_of: date | None = None,
+    point: str = "delivery",
+    whole_vendor: bool = False,
+    calibrated: bool = True,
 ) -> SupplyLine:
     """Return the line of a chip from what was known on `as_of` (everything, without it), counted at its "sale" or its
     "delivery".

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,31 +124,35 @@ def _cost_of_capital() -> Sourced:
     return catalogue_fact("finance.discount_rate")
 
 
-def buyer_shares(vendor: str, year: int, exclude: Sequence[str] = ()) -> dict[str, Sourced]:
+def buyer_shares(vendor: str, year: int, *, chip: str = "", exclude: Sequence[str] = ()) -> dict[str, Sourced]:
     """Return buyer -> share of a vendor's chips, by the latest rows up to `year`; best values sum to 1.
 
-    Raises ValueError where the buyers of a vendor are not known.
+    With `chip`, buyers in a region from which an export rule keeps it at the middle of the year are left out, and a
+    part that was made for such a region goes to the buyers there alone. Raises ValueError where no buyer is known.
     """
     found: dict[str, Sourced] = {}
+    only = _made_for(chip)
     for row in rows("supply_buyers.csv"):
-        if row["vendor"] == vendor and int(row["at"]) <= year and row["buyer"] not in exclude:
+        region = row["region"]
+        if row["vendor"] != vendor or int(row["at"]) > year or row["buyer"] in exclude or (only and region != only):
+            continue
+        if not (chip and region and barred(chip, region, f"{year}-07")):
             found[row["buyer"]] = sourced(row, label=f"{row['buyer']} of {vendor}")
     if not found:
-        raise ValueError(f"the buyers of {vendor!r} are not known for {year}")
+        raise ValueError(f"no buyers of {chip or vendor!r} are known for {year}")
     total = sum(value.best for value in found.values())
-    return {
-        name: Sourced(
-            low=min(v.low, v.best / total),
-            best=v.best / total,
-            high=max(v.high, v.best / total),
-            grade=v.grade,
-            source=v.source,
-            date=v.date,
-            label=v.label,
-            note=v.note,
-        )
-        for name, v in found.items()
-    }
+    return {name: _share_of(value, total) for name, value in found.items()}
+
+
+def _share_of(value: Sourced, total: float) -> Sourced:
+    share = value.best / total
+    return replace(value, low=min(value.low, share), best=share, high=max(value.high, share))
+
+
+def _made_for(chip: str) -> str:
+    """Return the region that a chip was made for under an export rule, "" for a chip that all may have."""
+    made = [row["region"] for row in rows("export_rules.csv") if chip and chip in row["replaced_by"].split(";")]
+    return made[0] if made else ""
 
 
 def owners() -> dict[str, str]:
@@ -199,7 +203,7 @@ def share_out(supply: Array, claims: Array, left: Array) -> Array:
     order = np.argsort(level, axis=0, kind="stable")
     sorted_level = np.take_along_axis(level, order, axis=0)
     sorted_claim = np.take_along_axis(claims, order, axis=0)
-    need = np.where(np.isfinite(sorted_level), sorted_level * sorted_claim, 0.0)
+    need = np.where(np.isfinite(sorted_level), sorted_level, 0.0) * sorted_claim
     filled = np.cumsum(need, axis=0) - need  # what the orders before this one take when full
     rest = np.flip(np.cumsum(np.flip(sorted_claim, axis=0), axis=0), axis=0)  # claims of this order and those after it
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -90,7 +90,8 @@ def price_series(chip: str, kind: str = "purchase", as_of: date | None = None) -
     """Return the dated prices of a chip: USD to buy one, USD per second to rent one.
 
     Yearly prices count for the middle of their year; listings of one month are joined to their median with the
-    least and the most as ends. Where a yearly price exists, listings are left out: they are those of small buyers.
+    least and the most as ends. Facts and listings are not mixed, as listings are those of small buyers: the series with
+    more dates counts, the facts where they have as many.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -98,8 +99,7 @@ def price_series(chip: str, kind: str = "purchase", as_of: date | None = None) -
     key = f"gpu_price.{yearly}" if kind == "purchase" else f"rental.{rent}"
     facts = load_catalog().facts.get(key, ()) if (yearly if kind == "purchase" else rent) else ()
     points = [(_middle(fact.date), fact) for fact in facts]
-    if not points:
-        points = _listings(listed, kind)
+    points = max(points, _listings(listed, kind), key=len)
     points = [(day, value) for day, value in points if as_of is None or day_of(day) <= as_of]
     if not points:
         raise ValueError(f"no {kind} price of {chip!r} is known by {as_of or 'now'}; known: {', '.join(_CALLED)}")

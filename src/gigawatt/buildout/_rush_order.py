@@ -186,7 +186,9 @@ def _verdict(found: RushOrder) -> str:
     elif found.premium_usd[0] > high:
         word = "The premium does not pay: the rent of the time gained is below it over the whole range of prices"
     else:
-        word = "The premium " + ("pays" if best > found.premium_usd[1] else "does not pay") + " at best values, not at all"
+        word = (
+            "The premium " + ("pays" if best > found.premium_usd[1] else "does not pay") + " at best values, not at all"
+        )
         word = word if best > found.premium_usd[1] else "The premium does not pay at best values, but may"
     spare = "; part of the order is missing at the end of the plan" if found.with_premium.missing > 1.0 else ""
     return f"{word} ({when}{spare})."
