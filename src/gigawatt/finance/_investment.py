@@ -47,6 +47,7 @@ class Measures:
         return {
             "npv_usd": self.npv_usd,
             "irr": list(self.irr.rates),
+            "irr_quoted": self.irr.quoted,
             "sign_changes": self.irr.sign_changes,
             "moic": self.moic,
             "payback_years": self.payback_years,
@@ -58,7 +59,8 @@ class Measures:
 class InvestmentReturns:
     """Returns of a cash flow of T dates. `dscr` (T,) is NaN where no debt service counts; `llcr` None without debt.
 
-    Debt service counts from `cover_from` on (interest of the time before is paid from what was raised).
+    Cash (`available`) and debt service (`service`), (T,) positive USD, count from `cover_from` on; interest of the time
+    before is paid from what was raised.
     """
 
     rate: float
@@ -110,16 +112,16 @@ def investment_returns(
 ) -> InvestmentReturns:
     """Return what `cash_flow` earns at discount rate `rate`, for the project and for equity, and its debt cover.
 
-    `debt_rate` (that of the loan; `rate` by default) weighs the loan-life cover; `cover_from` is the first date whose
-    debt service counts (the first of all by default). Worked: -100, 60, 60 a year apart at 10 %: NPV 4.13, IRR 13.1 %.
+    `debt_rate` (that of the loan; `rate` by default) weighs the loan-life cover; from `cover_from` on cash and debt
+    service count for the cover (from the first date by default). Worked: -100, 60, 60 a year apart at 10 %: NPV 4.13, IRR 13.1 %.
     """
     debt_rate = rate if debt_rate is None else debt_rate
     start = cash_flow.dates[0] if cover_from is None else as_day(cover_from)
     years = year_fractions(cash_flow.dates, days_per_year)
-    available = cash_flow.total("operating", "tax")
+    counts = np.array([day >= start for day in cash_flow.dates])
+    available = np.where(counts, cash_flow.total("operating", "tax"), 0.0)
     paid = [np.minimum(line.amounts, 0.0) for line in cash_flow.lines if line.group == "financing"]
-    service = -np.sum(paid, axis=0) if paid else np.zeros(len(years))
-    counted = np.where([day >= start for day in cash_flow.dates], service, 0.0)
+    counted = np.where(counts, -np.sum(paid, axis=0), 0.0) if paid else np.zeros(len(years))
     factors = discount_factors(debt_rate, years)
     return InvestmentReturns(
         rate=rate,

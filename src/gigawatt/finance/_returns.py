@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 DAYS_PER_YEAR = 365.25
 # Rates that a search for roots covers: a loss of 99.9 % a year to a hundredfold gain.
 LOWEST_RATE, HIGHEST_RATE, SCAN_POINTS = -0.999, 100.0, 2001
+LEAST_QUOTED_RATE = -0.5
 ROUNDING = 1e-12
 
 
@@ -70,6 +71,12 @@ class InternalRates:
     def only(self) -> float | None:
         """The rate where there is exactly one, else None: several roots rank nothing; use the net present value."""
         return self.rates[0] if len(self.rates) == 1 else None
+
+    @property
+    def quoted(self) -> float | None:
+        """The only rate above -50 % a year, else None. A tax bill after the last income adds a root near -100 %."""
+        likely = [rate for rate in self.rates if rate > LEAST_QUOTED_RATE]
+        return likely[0] if len(likely) == 1 else None
 
 
 def internal_rates(
@@ -126,25 +133,30 @@ def payback_years(years: ArrayLike, amounts: ArrayLike) -> float | None:
 
 
 def debt_service_cover(available: ArrayLike, service: ArrayLike) -> Array:
-    """Return DSCR (T,): cash available for debt service over debt service, both positive; NaN where nothing is due.
+    """Return DSCR (T,): cash since the last debt service over debt service, both positive; NaN where nothing is due.
 
-    130 available, 100 due: 1.3.
+    Cash of dates without service (months between quarterly payments) counts for the next one.
+    130 available, 100 due: 1.3; 50, 80 available, 0, 100 due: NaN, 1.3.
     """
     cash, due = np.asarray(available, dtype=np.float64), np.asarray(service, dtype=np.float64)
-    return np.asarray(np.divide(cash, due, out=np.full(cash.shape, np.nan), where=due > 0))
+    cover = np.full(due.shape, np.nan)
+    paid = np.flatnonzero(due > 0)
+    cover[paid] = np.diff(np.cumsum(cash)[paid], prepend=0.0) / due[paid]
+    return cover
 
 
 def loan_life_cover(available: ArrayLike, service: ArrayLike, factors: ArrayLike) -> float | None:
-    """Return LLCR: present value of the cash available over the life of the loan / debt outstanding; None without debt.
+    """Return LLCR: present value of the cash available up to the last debt service / debt outstanding; None without
+    debt.
 
     Arrays (T,); `factors` discount at the rate of the debt, at which the debt outstanding is the present value of its
-    service. The life runs from the first to the last date at which something is due. Level cover of 1.3: 1.3.
+    service. Cash of 130 wherever 100 is due: 1.3.
     """
     cash, due = np.asarray(available, dtype=np.float64), np.asarray(service, dtype=np.float64)
-    dates = np.flatnonzero(due > 0)
-    if not len(dates):
+    paid = np.flatnonzero(due > 0)
+    if not len(paid):
         return None
-    life = slice(int(dates[0]), int(dates[-1]) + 1)
+    life = slice(0, int(paid[-1]) + 1)
     weights = np.asarray(factors, dtype=np.float64)[life]
     return float(cash[life] @ weights) / float(due[life] @ weights)
 

@@ -88,7 +88,7 @@ def buy_now_or_wait(
     fall as price-performance improves, whoever owns what. It works from `lead_years` after the purchase for
     `life_years`, no later than `horizon_years`. Bought is the generation on offer that is worth most. While one waits
     the offer (allocation, site, power) is lost at `supply_hazard_per_year`: NPV(t) counts exp(-hazard * t).
-    Price 30,000, margin 12,000 falling 0.3 a year, 5 years at 10 %: 12,000 * 2.1867 - 30,000 = -3760.
+    Price 30,000, margin 12,000 falling 0.3 a year, 5 years at 10 %: 12,000 * 2.1792 - 30,000 = -3850.
     Raises ValueError where nothing is on offer now or the moments do not ascend from 0.
     """
     at = np.atleast_1d(np.asarray(years, dtype=np.float64))
