@@ -105,4 +105,4 @@ class DatedRange:
                 if self.logarithmic
                 else np.interp(instants, days, points)
             )
-        return np.minimum(spread(*ends, z), self.ceiling)
+        return np.minimum(spread(ends[0], ends[1], ends[2], z), self.ceiling)
