@@ -205,6 +205,7 @@ class Programme:
         total = np.zeros(self.T)
         for site in self.question.sites:
             total += (site.rent_usd_per_s + site.grid_usd_per_w_s * site.grid) * self.length
+            total += site.capital_usd if site.capital_usd is not None else 0.0
             for item in site.expansions:
                 total += item.keep_usd_per_s * item.given * self.length
         return total

@@ -100,7 +100,7 @@ class BuildSite:
 
     For installation a limit counts accelerators per period. `grid` (T,) is the firm power of the connection, W, at
     `grid_usd_per_j`; `grid_usd_per_w_s` is paid for every W of the connection, used or not; `rent_usd_per_s` for the
-    site. `pue` turns IT power into power at the meter.
+    site; `capital_usd` (T,) is what building it costs, None for nothing. `pue` turns IT power into power at the meter.
     """
 
     name: str
@@ -109,6 +109,7 @@ class BuildSite:
     grid_usd_per_j: float = 0.0
     grid_usd_per_w_s: float = 0.0
     rent_usd_per_s: float = 0.0
+    capital_usd: Floats | None = None
     limits: Mapping[str, Floats] = field(default_factory=dict)
     expansions: tuple[Expansion, ...] = ()
 

@@ -1,0 +1,446 @@
+"""From the build section of a scenario to the question that the build-out engine is asked.
+
+    accelerators -> training, reliability, power, finance at a reference fleet -> what one adds, draws and costs
+    orders -> supply chain and market -> what can be delivered in each period
+    sites -> dated limits, tasks of a template, units that widen them
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+from gigawatt import buildout
+from gigawatt.buildout import Calendar, day_of
+from gigawatt.catalog import load_catalog
+from gigawatt.errors import InputError, Problem
+from gigawatt.finance import residual_decline
+from gigawatt.planning._couple import Evaluation, evaluate
+from gigawatt.planning._inputs import Inputs, resolve
+from gigawatt.scenario import BuildSection, BuildSiteItem, ChipItem, FleetSection, Scenario, UnitItem
+
+Floats = buildout.Floats
+USUAL_FLEET = 100_000
+USUAL_DEPOSIT = 0.2
+USUAL_INTEREST = 0.08
+USUAL_EARNING = 0.7
+MONTH_S = 365.25 / 12 * 86_400.0
+# An order is not placed longer than this before the product ships.
+LONGEST_AHEAD_DAYS = 730
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipCase:
+    """One offer with the accelerator behind it: the plan of the training run on a reference fleet of it alone."""
+
+    item: ChipItem
+    index: int
+    name: str
+    accelerator: str
+    inputs: Inputs
+    base: Evaluation
+
+    @property
+    def useful_flops(self) -> float:
+        """Useful FLOP/s of one accelerator in service, failures and idle accelerators included."""
+        return self.base.value("run.compute") / (self.base.value("run.time") * self.base.fleet.powered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildCase:
+    """The question with what it was made from. `supplies` are what a vendor ships per offer, where the chain says so."""
+
+    scenario: Scenario
+    section: BuildSection
+    calendar: Calendar
+    cases: tuple[ChipCase, ...]
+    question: buildout.BuildQuestion
+    supplies: dict[str, buildout.ChipSupply]
+    networks: dict[str, buildout.TaskNetwork]
+    usd_per_flop: float
+    run_flop: float
+    notes: tuple[str, ...]
+
+    def case(self, offer: str) -> ChipCase:
+        """Return the case of an offer."""
+        return next(case for case in self.cases if case.name == offer)
+
+
+def build_case(scenario: Scenario) -> BuildCase:
+    """Return the question of a scenario's build-out. Raises InputError for every mistake in it, with its place."""
+    section = scenario.build
+    if section is None:
+        raise InputError(
+            Problem(message="no build-out is described", location=scenario.file, path="build", allowed="a section `build` (docs/buildout.md)")
+        )
+    calendar = _calendar(section)
+    notes: list[str] = []
+    cases = tuple(_chip_case(scenario, section, i) for i in range(len(section.chips)))
+    _check(scenario, section, calendar, cases)
+    supplies: dict[str, buildout.ChipSupply] = {}
+    offers = tuple(_offer(scenario, section, calendar, case, supplies, notes) for case in cases)
+    networks: dict[str, buildout.TaskNetwork] = {}
+    sites = tuple(_site(scenario, section, calendar, cases[0], i, networks, notes) for i in range(len(section.sites)))
+    first = cases[0]
+    rent = _rent(first, calendar)
+    return BuildCase(
+        scenario=scenario,
+        section=section,
+        calendar=calendar,
+        cases=cases,
+        question=buildout.BuildQuestion(
+            calendar=calendar,
+            chips=tuple(_chip(section, calendar, case) for case in _distinct(cases)),
+            offers=offers,
+            sites=sites,
+            money=_money(section, calendar, first),
+        ),
+        supplies=supplies,
+        networks=networks,
+        usd_per_flop=float(rent.mean()) / first.useful_flops,
+        run_flop=first.base.value("run.compute"),
+        notes=tuple(notes),
+    )
+
+
+def _calendar(section: BuildSection) -> Calendar:
+    start = day_of(section.start)
+    if section.step == "month":
+        return Calendar(start, section.months)
+    return Calendar(start, math.ceil(section.months * MONTH_S / (7 * 86_400.0)), "week")
+
+
+def _chip_case(scenario: Scenario, section: BuildSection, index: int) -> ChipCase:
+    item = section.chips[index]
+    ordered = sum(order.count for order in item.orders or ()) or item.most
+    count = section.reference_fleet or section.target or ordered or USUAL_FLEET
+    alone = replace(
+        scenario,
+        fleet=FleetSection.model_construct(accelerator=item.accelerator, count=count, accelerators=None),
+        site=scenario.site.model_copy(update={"grid_limit": None}),
+        finance=scenario.finance.model_copy(update={"budget": None}),
+        places={**scenario.places, "fleet.accelerator": scenario.place(f"build.chips.{index}.accelerator")},
+    )
+    inputs = resolve(alone)
+    accelerator = inputs.reference.name
+    return ChipCase(
+        item=item,
+        index=index,
+        name=item.name or accelerator,
+        accelerator=accelerator,
+        inputs=inputs,
+        base=evaluate(inputs, limit_fleet=False),
+    )
+
+
+def _distinct(cases: Sequence[ChipCase]) -> list[ChipCase]:
+    return list({case.accelerator: case for case in reversed(cases)}.values())[::-1]
+
+
+def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases: Sequence[ChipCase]) -> None:
+    """Raise InputError for names that stand twice and dates that cannot be."""
+    problems = []
+    for kind, names in (("chips", [case.name for case in cases]), ("sites", [site.name for site in section.sites])):
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                problems.append(_wrong(scenario, f"{kind}.{i}.name", "the name stands twice", repr(name), "a name of its own"))
+    if section.goal == "fleet" and section.target is None:
+        problems.append(_wrong(scenario, "goal", "a fleet of how many?", "goal: fleet", "build.target with it"))
+    if section.by is not None and not 0 <= calendar.period_of(day_of(section.by)) < calendar.periods:
+        problems.append(_wrong(scenario, "by", "a date outside the plan", section.by, f"{calendar.label(0)} to {calendar.label(calendar.periods - 1)}"))
+    for case in cases:
+        ships = first_delivery(case)
+        for k, order in enumerate(case.item.orders or ()):
+            placed = day_of(order.day)
+            if ships is not None and (ships - placed).days > LONGEST_AHEAD_DAYS:
+                problems.append(
+                    _wrong(
+                        scenario,
+                        f"chips.{case.index}.orders.{k}.date",
+                        f"an order of {case.accelerator} before the product exists: it ships from {ships.isoformat()[:7]}",
+                        order.day,
+                        f"from {(ships - timedelta(days=LONGEST_AHEAD_DAYS)).isoformat()[:7]} on",
+                    )
+                )
+            if calendar.period_of(placed) >= calendar.periods:
+                problems.append(_wrong(scenario, f"chips.{case.index}.orders.{k}.date", "an order after the end of the plan", order.day, f"up to {calendar.label(calendar.periods - 1)}"))
+    if problems:
+        raise InputError(problems)
+
+
+def _wrong(scenario: Scenario, path: str, message: str, found: str, allowed: str) -> Problem:
+    full = f"build.{path}"
+    return Problem(message=message, location=scenario.place(full), path=full, found=found, allowed=allowed)
+
+
+def supply_name(accelerator: str) -> str | None:
+    """Return what the supply chain calls an accelerator of the catalogue, None where it does not know it."""
+    bare = accelerator.removeprefix("G") if accelerator.startswith(("GB200", "GB300")) else accelerator
+    known = sorted(buildout.chip_names(), key=len, reverse=True)
+    return next((name for name in known if bare == name or bare.startswith((f"{name} ", f"{name}("))), None)
+
+
+def first_delivery(case: ChipCase) -> date | None:
+    """Return when a product is first shipped: as stated, else the first quarter of its series, else None."""
+    if case.item.first_delivery is not None:
+        return day_of(case.item.first_delivery)
+    name = supply_name(case.accelerator)
+    return buildout.first_shipment(name) if name is not None else None
+
+
+# what an accelerator is
+def _chip(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout.ChipKind:
+    inputs, base = case.inputs, case.base
+    earns = section.earns if section.earns is not None else (USUAL_EARNING if section.goal == "npv" else 0.0)
+    capital = _capital(case)
+    decline = residual_decline(load_catalog()).best
+    years = calendar.edges_s[-1] / buildout.SECONDS_PER_YEAR
+    return buildout.ChipKind(
+        name=case.accelerator,
+        useful_flops=case.useful_flops,
+        it_w=base.value("power.it_per_accelerator_peak"),
+        mean_it_w=base.value("power.it_per_accelerator"),
+        upkeep_usd_per_s=inputs.value("finance.it_maintenance_per_year") * capital / buildout.SECONDS_PER_YEAR,
+        worth_usd_per_s=earns * _rent(case, calendar),
+        resale_usd=_price(case, calendar)[0] * math.exp(-decline * years),
+    )
+
+
+def _capital(case: ChipCase) -> float:
+    """Return what one accelerator costs with server, network and storage, without the building."""
+    base, inputs = case.base, case.inputs
+    building = inputs.value("finance.building_usd_per_w") * base.value("power.it_per_accelerator_peak")
+    return base.value("fleet.capital_per_accelerator") - building
+
+
+def _price(case: ChipCase, calendar: Calendar) -> Floats:
+    """Return the price of one accelerator with server, network and storage by period of the order, (T,)."""
+    price = case.inputs.reference.price_usd
+    bare = price.best if price is not None else 0.0
+    around = _capital(case) - bare
+    if case.item.price is not None:
+        path = np.full(calendar.periods, case.item.price)
+    else:
+        try:
+            path = buildout.price_path(supply_name(case.accelerator) or case.accelerator, calendar).best
+        except ValueError:  # no dated series: the catalogue's price of the date
+            path = np.full(calendar.periods, bare)
+    return np.asarray(path * (1.0 + (case.item.premium or 0.0)) + around)
+
+
+def _rent(case: ChipCase, calendar: Calendar) -> Floats:
+    """Return what an accelerator is rented for, USD/s, (T,); by its compute against H100 where no price is known."""
+    try:
+        return buildout.price_path(supply_name(case.accelerator) or case.accelerator, calendar, "rental").best
+    except ValueError:
+        reference = buildout.price_path("H100", calendar, "rental").best
+        return np.asarray(reference * case.useful_flops / H100_USEFUL)
+
+
+# What an H100 does of useful work in a large run, FLOP/s: 989 TFLOP/s at 40 % (docs/training.md), for rents that are not known.
+H100_USEFUL = 0.4 * 989e12
+
+
+# what can be delivered
+def _offer(
+    scenario: Scenario,
+    section: BuildSection,
+    calendar: Calendar,
+    case: ChipCase,
+    supplies: dict[str, buildout.ChipSupply],
+    notes: list[str],
+) -> buildout.Offer:
+    item, T = case.item, calendar.periods
+    name = supply_name(case.accelerator)
+    orders = item.orders
+    given, before = None, 0.0
+    if orders is not None:
+        given = np.zeros(T)
+        for order in orders:
+            period = calendar.period_of(day_of(order.day))
+            if period < 0:
+                before += order.count
+            else:
+                given[period] += order.count
+    lead_s = item.lead_time
+    if item.per_month is not None:
+        supply = item.per_month * calendar.length_s / MONTH_S
+    elif name is not None and (item.share is not None or orders is not None):
+        shipped = buildout.monthly_supply([buildout.supply_line(name)], calendar)
+        found = shipped[0]
+        supplies[case.name] = found
+        if item.share is not None:
+            supply = item.share * found.best
+        else:
+            supply, lead_s = _by_market(section, calendar, case, found), lead_s or 0.0
+    else:
+        raise InputError(
+            _wrong(
+                scenario,
+                f"chips.{case.index}",
+                f"how many {case.accelerator} can be had?",
+                case.name,
+                "per_month, or share of what the vendor ships" + ("" if name else " (known for " + ", ".join(buildout.chip_names()) + ")"),
+            )
+        )
+    ships = first_delivery(case)
+    lead = _periods(calendar, buildout.order_lead_s() if lead_s is None else lead_s)
+    return buildout.Offer(
+        name=case.name,
+        chip=case.accelerator,
+        price_usd=_price(case, calendar),
+        supply=np.asarray(supply),
+        lead=lead,
+        given=given,
+        before=before,
+        first=calendar.period_of(day_of(item.start)) if item.start else 0,
+        last=calendar.period_of(day_of(item.until)) if item.until else 10**6,
+        most=float(item.most) if item.most is not None else math.inf,
+        first_delivery=max(calendar.period_of(ships), 0) if ships is not None else 0,
+        deposit=item.deposit if item.deposit is not None else USUAL_DEPOSIT,
+    )
+
+
+def _by_market(section: BuildSection, calendar: Calendar, case: ChipCase, found: buildout.ChipSupply) -> Floats:
+    """Return what the given orders get in the queue with everybody else's, (T,): the mean over samples of the supply."""
+    item, rules = case.item, buildout.market_rules()
+    shares = buildout.buyer_shares(found.vendor, calendar.start.year, chip=found.chip)
+    others = buildout.standing_orders({name: share.best for name, share in shares.items()}, found, rules)
+    mine = [
+        buildout.Order(
+            buyer="this plan",
+            units=float(order.count),
+            placed=max(calendar.period_of(day_of(order.day)), 0),
+            premium=item.premium or 0.0,
+            prepaid=item.deposit if item.deposit is not None else USUAL_DEPOSIT,
+        )
+        for order in item.orders or ()
+    ]
+    return np.asarray(buildout.deliveries([*mine, *others], found.samples, rules).of("this plan").mean(axis=0))
+
+
+def _periods(calendar: Calendar, seconds: float) -> int:
+    """Return a time as whole periods, rounded to the nearest."""
+    return round(seconds / float(calendar.length_s.mean()))
+
+
+# where it stands
+def stepped(calendar: Calendar, steps: Sequence[Any] | None, value: Callable[[Any], float], before: float = 0.0) -> Floats:
+    """Return a dated limit at the end of every period, (T,): that of the last step on or before its last day."""
+    out = np.full(calendar.periods, before)
+    for step in sorted(steps or (), key=lambda each: day_of(each.start)):
+        begin = calendar.period_of(day_of(step.start))
+        out[max(begin, 0) :] = value(step)
+    return out
+
+
+def _site(
+    scenario: Scenario,
+    section: BuildSection,
+    calendar: Calendar,
+    case: ChipCase,
+    index: int,
+    networks: dict[str, buildout.TaskNetwork],
+    notes: list[str],
+) -> buildout.BuildSite:
+    item, inputs = section.sites[index], case.inputs
+    T = calendar.periods
+    limits: dict[str, Floats] = {}
+    if item.hall:
+        limits["hall"] = stepped(calendar, item.hall, lambda step: step.limit)
+    elif item.size is not None:
+        limits["hall"] = np.full(T, item.size)
+    if item.cooling:
+        limits["cooling"] = stepped(calendar, item.cooling, lambda step: step.limit)
+    if item.network:
+        limits["network"] = stepped(calendar, item.network, lambda step: float(step.accelerators))
+    if item.installation:
+        monthly = stepped(calendar, item.installation, lambda step: float(step.accelerators))
+        limits["installation"] = monthly * calendar.length_s / MONTH_S
+    capital = np.zeros(T)
+    if item.template is not None:
+        _from_template(scenario, calendar, case, item, index, limits, capital, networks)
+    price = item.electricity_price if item.electricity_price is not None else inputs.value("site.electricity_price")
+    grid = stepped(calendar, item.grid, lambda step: step.limit)
+    return buildout.BuildSite(
+        name=item.name,
+        pue=item.pue or inputs.value("site.pue"),
+        grid=grid,
+        grid_usd_per_j=price,
+        rent_usd_per_s=(item.rent or 0.0) + (item.connection_price or 0.0),
+        capital_usd=capital,
+        limits=limits,
+        expansions=tuple(_expansion(scenario, calendar, unit, f"sites.{index}.units.{k}") for k, unit in enumerate(item.units or ())),
+    )
+
+
+def _from_template(
+    scenario: Scenario,
+    calendar: Calendar,
+    case: ChipCase,
+    item: BuildSiteItem,
+    index: int,
+    limits: dict[str, Floats],
+    capital: Floats,
+    networks: dict[str, buildout.TaskNetwork],
+) -> None:
+    """Let hall, cooling and network come when the tasks of a template end, and crews install at their rate."""
+    raise NotImplementedError
+
+
+def _expansion(scenario: Scenario, calendar: Calendar, unit: UnitItem, path: str) -> buildout.Expansion:
+    counted = unit.resource in ("network", "installation")
+    each = unit.accelerators if counted else unit.unit
+    if each is None:
+        raise InputError(
+            _wrong(scenario, path, "how much does one unit add?", unit.name, "accelerators" if counted else "unit, for example 16 MW")
+        )
+    size = float(each) * (float(calendar.length_s.mean()) / MONTH_S if unit.resource == "installation" else 1.0)
+    given = stepped(calendar, unit.given, lambda step: float(step.units))
+    most = np.maximum(given, float(unit.most or 0))
+    if unit.start is not None:
+        most[: max(calendar.period_of(day_of(unit.start)), 0)] = given[: max(calendar.period_of(day_of(unit.start)), 0)]
+    if unit.until is not None:
+        last = max(calendar.period_of(day_of(unit.until)), 0)
+        most[last:], given[last:] = 0.0, 0.0
+    return buildout.Expansion(
+        name=unit.name,
+        resource=unit.resource,
+        unit=size,
+        lead=_periods(calendar, unit.lead_time or 0.0),
+        most=most,
+        given=given,
+        price_usd=unit.price or 0.0,
+        keep_usd_per_s=unit.keep or 0.0,
+        energy_usd_per_j=unit.energy_price or 0.0,
+        whole=True,
+    )
+
+
+# what it is paid with
+def _money(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout.Money | None:
+    money, T = section.money, calendar.periods
+    if money is None:
+        return None
+    funding = np.zeros(T)
+    cash = money.cash or 0.0
+    for item in money.funding or ():
+        period = calendar.period_of(day_of(item.day))
+        if period < 0:
+            cash += item.amount
+        elif period < T:
+            funding[period] += item.amount
+    return buildout.Money(
+        cash_usd=cash,
+        floor_usd=money.floor or 0.0,
+        funding_usd=funding,
+        burn_usd=(money.burn or 0.0) * calendar.length_s,
+        debt_usd=stepped(calendar, money.debt, lambda step: step.limit),
+        interest=money.interest if money.interest is not None else USUAL_INTEREST,
+        discount=case.inputs.value("finance.discount_rate"),
+    )
