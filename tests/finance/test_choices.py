@@ -108,6 +108,8 @@ def test_token_business():
     assert got.value == pytest.approx(0.008 - 8 * 1.8 / 3600 - 0.001)
     choice = self_host_or_api(classes, accelerators=8, usd_per_accelerator_hour=1.8)
     assert (choice.cheaper, choice.break_even_share) == ("self-host", pytest.approx(0.5))
+    assert choice.to_dict()["cheaper"] == "self-host"
+    assert self_host_or_api([], accelerators=1, usd_per_accelerator_hour=1).to_dict()["break_even_share"] is None
     assert self_host_or_api(classes, accelerators=32, usd_per_accelerator_hour=1.8).cheaper == "API"
 
 
@@ -125,6 +127,15 @@ def test_the_value_of_a_moment_is_its_integral(years, hazard):
     npv = earned - 30_000 * math.exp(-0.1 * years) * 1.1**-years
     assert got.npv_usd[1] == pytest.approx(npv, rel=1e-6, abs=1e-3)
     assert got.expected_npv_usd[1] == pytest.approx(npv * math.exp(-hazard * years), rel=1e-6, abs=1e-3)
+
+
+def test_a_price_path_with_steps():
+    path = Generation(
+        name="x", launch_years=0, performance=1, price_usd=30_000, price_decline_per_year=0.1, price_steps=((1.0, 0.2),)
+    )
+    assert path.price_at([0, 0.5, 1]) == pytest.approx([30_000, 30_000 * math.exp(-0.05), 21_716], abs=1)
+    now = buy_now_or_wait((path,), years=[0, 0.99, 1.0], **TERMS)
+    assert now.npv_usd[2] - now.npv_usd[1] == pytest.approx(0.2 * 30_000 * math.exp(-0.1) / 1.1, rel=0.05)
 
 
 def test_a_better_generation_is_worth_waiting_for_unless_supply_may_go():

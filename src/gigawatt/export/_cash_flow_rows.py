@@ -215,7 +215,8 @@ def _payback(
     tiny = f"$C${table.numbers[zero]}"
     balances = list(accumulate(amounts))
     mark = f"{label}: reached"
-    reached = [min(balances[i:]) >= -small and (i == 0 or balances[i - 1] < -small) for i in range(len(balances))]
+    least = list(accumulate(reversed(balances), min))[::-1]
+    reached = [low >= -small and (i == 0 or balances[i - 1] < -small) for i, low in enumerate(least)]
 
     def formula(i: int) -> str:
         rest = f"MIN({table.at(balance, i)}:${column(FIRST_COLUMN + table.dates - 1)}{table.numbers[balance]})>=-{tiny}"
