@@ -83,6 +83,13 @@ def test_a_late_bill_adds_a_root_that_nobody_quotes():
     assert found.quoted == pytest.approx(0.36, abs=0.02)
 
 
+def test_ten_years_of_days():
+    flows = np.full(3653, 40.0)
+    flows[0] = -100_000.0
+    found = internal_rates(every(1, 3653), flows)
+    assert dated_net_present_value(found.only, every(1, 3653), flows) == pytest.approx(0, abs=1e-6)
+
+
 def test_one_way_money_has_no_rate():
     assert internal_rates(YEARS, [1, 1, 1]).rates == ()
     assert internal_rates(YEARS, [0, 0, 0]).rates == ()

@@ -180,7 +180,7 @@ def _running(table: _Table, name: str) -> Callable[[int], str]:
 
 
 def _internal_rates(table: _Table, whose: str, net: Sequence[float], rates: Sequence[float], year: float) -> None:
-    """Add two rows per internal rate: the rate, and the value at it, which is zero.
+    """Add two rows per internal rate: the rate, and the value at it over all that moves, which is zero.
 
     XIRR counts years of 365 days, so its rate is carried over to ours. Where it is known to fail (losses of more than
     half a year) the rate stands as a number.
@@ -200,8 +200,9 @@ def _internal_rates(table: _Table, whose: str, net: Sequence[float], rates: Sequ
             xirr = f"(1+XIRR({table.span(whose, start)},{dates},{guess:g}))^({given('days per year')}/365)-1"
             table.measure(label, "per year", rate, xirr, "rate")
         years = table.span("years from the first date")
-        check = f"SUMPRODUCT({table.span(whose)},(1+$C${table.numbers[label]})^(-{years}))"
-        table.measure(f"{label}: NPV at that rate", "USD", 0.0, check, "money")
+        factors = f"(1+$C${table.numbers[label]})^(-{years})"
+        check = f"SUMPRODUCT({table.span(whose)},{factors})/SUMPRODUCT(ABS({table.span(whose)}),{factors})"
+        table.measure(f"{label}: NPV at that rate, share of what moves", "", 0.0, check, "factor")
 
 
 def _payback(
@@ -214,7 +215,8 @@ def _payback(
     tiny = f"$C${table.numbers[zero]}"
     balances = list(accumulate(amounts))
     mark = f"{label}: reached"
-    reached = [min(balances[i:]) >= -small and (i == 0 or balances[i - 1] < -small) for i in range(len(balances))]
+    least = list(accumulate(reversed(balances), min))[::-1]
+    reached = [low >= -small and (i == 0 or balances[i - 1] < -small) for i, low in enumerate(least)]
 
     def formula(i: int) -> str:
         rest = f"MIN({table.at(balance, i)}:${column(FIRST_COLUMN + table.dates - 1)}{table.numbers[balance]})>=-{tiny}"

@@ -187,6 +187,15 @@ class SelfHostOrApi:
         """The cheaper way: "self-host" or "API"."""
         return "self-host" if self.self_host_usd_per_s < self.api_usd_per_s else "API"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; an infinite share (the API is free) is None."""
+        return {
+            "self_host_usd_per_s": self.self_host_usd_per_s,
+            "api_usd_per_s": self.api_usd_per_s,
+            "break_even_share": None if math.isinf(self.break_even_share) else self.break_even_share,
+            "cheaper": self.cheaper,
+        }
+
 
 def self_host_or_api(
     bought: Sequence[TokenClass],
@@ -209,4 +218,4 @@ def self_host_or_api(
 
 def _weight(speed: float, years: float) -> float:
     """Return the integral of exp(-speed * t) over the years."""
-    return years if speed == 0 else -math.expm1(-speed * years) / speed
+    return years if abs(speed * years) < 1e-15 else -math.expm1(-speed * years) / speed

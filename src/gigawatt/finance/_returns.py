@@ -20,6 +20,7 @@ DAYS_PER_YEAR = 365.25
 LOWEST_RATE, HIGHEST_RATE, SCAN_POINTS = -0.999, 100.0, 2001
 LEAST_QUOTED_RATE = -0.5
 ROUNDING = 1e-12
+BLOCK_CELLS = 1 << 20  # dates x rates in memory at a time
 
 
 def as_day(day: date | str) -> date:
@@ -178,11 +179,16 @@ def _scaled_value(flows: Array, years: Array) -> Callable[[Array], Array]:
     used = flows != 0
     signs, logs, t = np.sign(flows[used]), np.log(np.abs(flows[used])), years[used]
 
-    def value(x: Array) -> Array:
+    def block(x: Array) -> Array:
         exponents = logs[:, None] - np.multiply.outer(t, x)
-        terms = np.exp(exponents - exponents.max(axis=0)) if len(exponents) else exponents
-        total = terms.sum(axis=0)
-        return np.asarray(np.divide(signs @ terms, total, out=np.zeros(len(x)), where=total > 0))
+        terms = np.exp(exponents - exponents.max(axis=0))
+        return np.asarray(signs @ terms / terms.sum(axis=0))
+
+    def value(x: Array) -> Array:
+        if not len(t) or not len(x):
+            return np.zeros(len(x))
+        parts = np.array_split(x, -(-len(x) * len(t) // BLOCK_CELLS))
+        return np.concatenate([block(part) for part in parts])
 
     return value
 

@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """An accelerator on offer from `launch_years` on: its performance against today's, its price then and the fall of
-    that price (continuous, per year).
+    """An accelerator on offer from `launch_years` on: its performance against today's, its price then and the path of
+    that price: a continuous fall per year, and `price_steps` of (years from now, share off), at later launches, say.
     """
 
     name: str
@@ -29,6 +29,15 @@ class Generation:
     performance: float
     price_usd: float
     price_decline_per_year: float = 0.0
+    price_steps: tuple[tuple[float, float], ...] = ()
+
+    def price_at(self, years: ArrayLike) -> Array:
+        """Return the price at moments (T,), USD of those moments. 30,000, a year at 0.1, then 20 % off: 21,716."""
+        at = np.asarray(years, dtype=np.float64)
+        price = self.price_usd * np.exp(-self.price_decline_per_year * (at - self.launch_years))
+        for moment, off in self.price_steps:
+            price = np.where(at >= moment, price * (1.0 - off), price)
+        return np.asarray(price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +127,16 @@ def buy_now_or_wait(
 
 def _value(generation: Generation, at: Array, earned: Array, growth: float) -> Array:
     """Return the value today (T,) of buying this generation; minus infinity before its launch."""
-    since = at - generation.launch_years
-    price = generation.price_usd * np.exp(-generation.price_decline_per_year * since - growth * at)
-    return np.where(since >= 0, generation.performance * earned - price, -np.inf)
+    worth = generation.performance * earned - generation.price_at(at) * np.exp(-growth * at)
+    return np.where(at >= generation.launch_years, worth, -np.inf)
 
 
 def _earnings(speed: float, start: Array, end: Array) -> Array:
     """Return the integral of exp(-speed * t) from start to end, (T,)."""
-    if speed == 0:
-        return end - start
-    return np.asarray((np.exp(-speed * start) - np.exp(-speed * end)) / speed)
+    length = end - start
+    if abs(speed) < 1e-15:
+        return length
+    return np.asarray(-np.exp(-speed * start) * np.expm1(-speed * length) / speed)
 
 
 def cost_of_delay_per_day(
