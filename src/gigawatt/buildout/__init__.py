@@ -1,6 +1,7 @@
 """The build-out: supply of chips, construction of sites, and the schedule that joins them with power and money."""
 
 from gigawatt.buildout._adding_supply import AddedSupply, Project, add_supply, packaged_project, project_kinds
+from gigawatt.buildout._binding import Binding, Duals
 from gigawatt.buildout._calendar import DAY, Calendar, day_of
 from gigawatt.buildout._chain import supply_line, supply_lines
 from gigawatt.buildout._fund import Split, best_split, stage_costs
@@ -17,8 +18,21 @@ from gigawatt.buildout._market import (
     redirect,
 )
 from gigawatt.buildout._prices import PricePath, price_path, price_series
+from gigawatt.buildout._programme import Goal, Programme
+from gigawatt.buildout._question import (
+    RESOURCES,
+    SECONDS_PER_YEAR,
+    BuildQuestion,
+    BuildSite,
+    ChipKind,
+    Expansion,
+    Floats,
+    Money,
+    Offer,
+)
 from gigawatt.buildout._ranges import DatedRange
 from gigawatt.buildout._rush_order import Delivered, RushOrder, rush_order, standing_orders
+from gigawatt.buildout._schedule import BuildPlan, crossing, earliest, schedule
 from gigawatt.buildout._stages import (
     chip_fact,
     chip_names,
@@ -29,25 +43,42 @@ from gigawatt.buildout._stages import (
     vendor_of,
 )
 from gigawatt.buildout._supply import ChipSupply, StageUse, SupplyLine, monthly_supply, total_supply
+from gigawatt.buildout._terms import first_shipment, order_lead_s
+from gigawatt.buildout._uncertain import Uncertainty, delay_facts, uncertain
 from gigawatt.buildout._vendors import Calibration, calibration, vendor_mix
 
 __all__ = [
     "DAY",
+    "RESOURCES",
+    "SECONDS_PER_YEAR",
     "AddedSupply",
+    "Binding",
+    "BuildPlan",
+    "BuildQuestion",
+    "BuildSite",
     "Calendar",
     "Calibration",
+    "ChipKind",
     "ChipSupply",
     "DatedRange",
     "Delivered",
     "Deliveries",
+    "Duals",
+    "Expansion",
+    "Floats",
+    "Goal",
     "MarketRules",
+    "Money",
+    "Offer",
     "Order",
     "PricePath",
+    "Programme",
     "Project",
     "RushOrder",
     "Split",
     "StageUse",
     "SupplyLine",
+    "Uncertainty",
     "add_supply",
     "barred",
     "best_split",
@@ -56,11 +87,16 @@ __all__ = [
     "chip_fact",
     "chip_names",
     "chips_of_stage",
+    "crossing",
     "day_of",
+    "delay_facts",
     "deliveries",
+    "earliest",
+    "first_shipment",
     "market_facts",
     "market_rules",
     "monthly_supply",
+    "order_lead_s",
     "owners",
     "packaged_project",
     "price_path",
@@ -68,6 +104,7 @@ __all__ = [
     "project_kinds",
     "redirect",
     "rush_order",
+    "schedule",
     "stage_capacity",
     "stage_costs",
     "stage_makers",
@@ -76,6 +113,7 @@ __all__ = [
     "supply_line",
     "supply_lines",
     "total_supply",
+    "uncertain",
     "vendor_mix",
     "vendor_of",
 ]

@@ -122,9 +122,18 @@ class BindingReader:
         gain = gain if gain.max() > 0 else np.repeat(self.p.flops[:, None], gain.shape[1], axis=1)
         work = np.where(self.value[self.p.service[:, :, t]] > SMALL, self.value[self.p.service[:, :, t]] * gain, 0.0)
         if work.max() <= 0:
+            # nothing runs yet (or any more): those that run first (last), else whatever comes nearest to paying
+            running = self.value[self.p.service] > SMALL
+            work = np.where(running[:, :, self._nearest(running, t)], gain, 0.0) if running.any() else work
+        if work.max() <= 0:
             slack = -self.s.reduced[self.p.service[:, :, t]] / gain
             work = np.where(slack <= slack.min() + 1e-9, gain, 0.0)
         return [(float(work[c, s]), c, s) for c, s in np.argwhere(work > 0).tolist()]
+
+    @staticmethod
+    def _nearest(running: Any, t: int) -> int:
+        periods = np.flatnonzero(running.any(axis=(0, 1)))
+        return int(periods[np.argmin(np.abs(periods - t))])
 
     def _parts(self, c: int, s: int, t: int) -> dict[tuple[str, str], float]:
         """Return the value of one more accelerator of a kind at a site in a period, by the limit that it stands for."""
@@ -162,6 +171,8 @@ class BindingReader:
         moved = np.argwhere(given > SMALL)
         if len(moved):
             row, at = max(moved.tolist(), key=lambda pair: (pair[1], given[pair[0], pair[1]]))
+            if p.question.offers[offers[row]].allotted is not None:
+                at = t  # what is allotted waits: its value now is that of one more allotted now
         else:
             row, at = int(np.argmax(self.s.reduced[p.delivered[offers, t]])), t
         return self._delivery(offers[row], at)
@@ -175,7 +186,9 @@ class BindingReader:
         parts: dict[tuple[str, str], float] = defaultdict(float)
         parts[PRODUCT if t < offer.first_delivery else SUPPLY, offer.name] += supply
         placed = t - offer.lead
-        if offer.given is not None or ordered == 0.0:
+        if offer.allotted is not None:
+            parts[self._allotment(o, t), offer.name] += ordered
+        elif offer.given is not None or ordered == 0.0:
             parts[ORDERS if placed >= 0 else LEAD, offer.name] += ordered
         elif placed < max(offer.first, 0):
             parts[LEAD, offer.name] += ordered
@@ -190,6 +203,14 @@ class BindingReader:
             if total > 0
             else {(ORDERS, offer.name): 1.0}
         )
+
+    def _allotment(self, o: int, t: int) -> str:
+        """Return what keeps an allotment from being more: the market, or that no more has been ordered."""
+        offer = self.p.question.offers[o]
+        if offer.given is None or offer.allotted is None:
+            return SUPPLY
+        ordered = float(offer.given[: t + 1].sum()) + offer.before
+        return ORDERS if float(offer.allotted[: t + 1].sum()) >= ordered * (1.0 - 1e-3) else SUPPLY
 
     def _binding(self, key: tuple[str, str], share: float, t: int) -> Binding:
         kind, where = key
@@ -209,7 +230,7 @@ class BindingReader:
                 else None
             )
             unit = "accelerators"
-            if kind == SUPPLY and o is not None:
+            if kind == SUPPLY and o is not None and p.question.offers[o].allotted is None:
                 series = self.duals.delivered(o)
                 available = float(p.question.offers[o].supply[t])
                 used = float(self.value[p.delivered[o, t]]) * K

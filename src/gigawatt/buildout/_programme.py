@@ -81,26 +81,30 @@ class Programme:
     def _supply(self) -> None:
         q, lp, T = self.question, self.lp, self.T
         shape = (len(q.offers), T)
-        low, high, most = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        low, high, most, arrives = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for o, offer in enumerate(q.offers):
             if offer.given is not None:
                 low[o] = high[o] = offer.given / K
             else:
                 high[o, max(offer.first, 0) : offer.last + 1] = np.inf
-            most[o, offer.first_delivery :] = offer.supply[offer.first_delivery :] / K
+            most[o, offer.first_delivery :] = (
+                np.inf if offer.allotted is not None else offer.supply[offer.first_delivery :] / K
+            )
+            if offer.allotted is not None:
+                arrives[o] = offer.allotted / K
         self.order = lp.columns(shape, lower=low, upper=high)
         self.delivered = lp.columns(shape, upper=most)
         self.backlog, self.stock = lp.columns(shape), lp.columns((len(q.chips), T))
-        before = np.zeros(shape)
-        before[:, 0] = [offer.before / K for offer in q.offers]
-        self.backlog_row = _recursion(lp, self.backlog, before)
+        arrives[:, 0] += [offer.before / K if offer.allotted is None else 0.0 for offer in q.offers]
+        self.backlog_row = _recursion(lp, self.backlog, arrives)
         lp.add(self.backlog_row, self.delivered, 1.0)
         self.stock_row = _recursion(lp, self.stock, np.zeros(self.stock.shape))
         self.most_row = lp.rows(shape[:1], upper=[offer.most / K for offer in q.offers])
         lp.add(self.most_row[:, None], self.order, 1.0)
         for o, offer in enumerate(q.offers):
             late = max(T - offer.lead, 0)
-            lp.add(self.backlog_row[o, offer.lead :], self.order[o, :late], -1.0)
+            if offer.allotted is None:
+                lp.add(self.backlog_row[o, offer.lead :], self.order[o, :late], -1.0)
             lp.add(self.stock_row[self._chip(offer.chip)], self.delivered[o], -1.0)
             at_order = np.arange(T) - offer.lead
             price = offer.price_usd * K / M

@@ -53,7 +53,8 @@ class Offer:
 
     `supply` (T,) are the most that the supplier delivers to this buyer in each period; `price_usd` (T,) what one costs
     with server and network when it is ordered then; `lead` the periods from an order to the first delivery from it;
-    `given` (T,) orders already decided, None where the plan decides; `before` those placed before the plan begins and not delivered;
+    `given` (T,) orders already decided, None where the plan decides; `allotted` (T,) what the market makes of them in
+    each period, which then waits to be taken and replaces `supply` and `lead`; `before` those placed before the plan begins and not delivered;
     `first` and `last` bound the periods of free orders and `most` their sum; `first_delivery` is when the product
     exists. A share `deposit` is paid with the order, the rest on delivery.
     """
@@ -64,6 +65,7 @@ class Offer:
     supply: Floats
     lead: int
     given: Floats | None = None
+    allotted: Floats | None = None
     before: float = 0.0
     first: int = 0
     last: int = 10**6

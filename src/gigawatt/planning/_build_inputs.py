@@ -1,8 +1,8 @@
 """From the build section of a scenario to the question that the build-out engine is asked.
 
-    accelerators -> training, reliability, power, finance at a reference fleet -> what one adds, draws and costs
-    orders -> supply chain and market -> what can be delivered in each period
-    sites -> dated limits, tasks of a template, units that widen them
+accelerators -> training, reliability, power, finance at a reference fleet -> what one adds, draws and costs
+orders -> supply chain and market -> what can be delivered in each period
+sites -> dated limits, tasks of a template, units that widen them
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class BuildCase:
     cases: tuple[ChipCase, ...]
     question: buildout.BuildQuestion
     supplies: dict[str, buildout.ChipSupply]
-    networks: dict[str, buildout.TaskNetwork]
     usd_per_flop: float
     run_flop: float
     notes: tuple[str, ...]
@@ -76,16 +75,20 @@ def build_case(scenario: Scenario) -> BuildCase:
     section = scenario.build
     if section is None:
         raise InputError(
-            Problem(message="no build-out is described", location=scenario.file, path="build", allowed="a section `build` (docs/buildout.md)")
+            Problem(
+                message="no build-out is described",
+                location=scenario.file,
+                path="build",
+                allowed="a section `build` (docs/buildout.md)",
+            )
         )
     calendar = _calendar(section)
     notes: list[str] = []
     cases = tuple(_chip_case(scenario, section, i) for i in range(len(section.chips)))
     _check(scenario, section, calendar, cases)
     supplies: dict[str, buildout.ChipSupply] = {}
-    offers = tuple(_offer(scenario, section, calendar, case, supplies, notes) for case in cases)
-    networks: dict[str, buildout.TaskNetwork] = {}
-    sites = tuple(_site(scenario, section, calendar, cases[0], i, networks, notes) for i in range(len(section.sites)))
+    offers = tuple(_offer(scenario, calendar, case, supplies) for case in cases)
+    sites = tuple(_site(scenario, section, calendar, cases[0], i) for i in range(len(section.sites)))
     first = cases[0]
     rent = _rent(first, calendar)
     return BuildCase(
@@ -101,7 +104,6 @@ def build_case(scenario: Scenario) -> BuildCase:
             money=_money(section, calendar, first),
         ),
         supplies=supplies,
-        networks=networks,
         usd_per_flop=float(rent.mean()) / first.useful_flops,
         run_flop=first.base.value("run.compute"),
         notes=tuple(notes),
@@ -148,11 +150,21 @@ def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases:
     for kind, names in (("chips", [case.name for case in cases]), ("sites", [site.name for site in section.sites])):
         for i, name in enumerate(names):
             if name in names[:i]:
-                problems.append(_wrong(scenario, f"{kind}.{i}.name", "the name stands twice", repr(name), "a name of its own"))
+                problems.append(
+                    _wrong(scenario, f"{kind}.{i}.name", "the name stands twice", repr(name), "a name of its own")
+                )
     if section.goal == "fleet" and section.target is None:
         problems.append(_wrong(scenario, "goal", "a fleet of how many?", "goal: fleet", "build.target with it"))
     if section.by is not None and not 0 <= calendar.period_of(day_of(section.by)) < calendar.periods:
-        problems.append(_wrong(scenario, "by", "a date outside the plan", section.by, f"{calendar.label(0)} to {calendar.label(calendar.periods - 1)}"))
+        problems.append(
+            _wrong(
+                scenario,
+                "by",
+                "a date outside the plan",
+                section.by,
+                f"{calendar.label(0)} to {calendar.label(calendar.periods - 1)}",
+            )
+        )
     for case in cases:
         ships = first_delivery(case)
         for k, order in enumerate(case.item.orders or ()):
@@ -168,7 +180,15 @@ def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases:
                     )
                 )
             if calendar.period_of(placed) >= calendar.periods:
-                problems.append(_wrong(scenario, f"chips.{case.index}.orders.{k}.date", "an order after the end of the plan", order.day, f"up to {calendar.label(calendar.periods - 1)}"))
+                problems.append(
+                    _wrong(
+                        scenario,
+                        f"chips.{case.index}.orders.{k}.date",
+                        "an order after the end of the plan",
+                        order.day,
+                        f"up to {calendar.label(calendar.periods - 1)}",
+                    )
+                )
     if problems:
         raise InputError(problems)
 
@@ -249,16 +269,14 @@ H100_USEFUL = 0.4 * 989e12
 # what can be delivered
 def _offer(
     scenario: Scenario,
-    section: BuildSection,
     calendar: Calendar,
     case: ChipCase,
     supplies: dict[str, buildout.ChipSupply],
-    notes: list[str],
 ) -> buildout.Offer:
     item, T = case.item, calendar.periods
     name = supply_name(case.accelerator)
     orders = item.orders
-    given, before = None, 0.0
+    given, allotted, before = None, None, 0.0
     if orders is not None:
         given = np.zeros(T)
         for order in orders:
@@ -277,7 +295,7 @@ def _offer(
         if item.share is not None:
             supply = item.share * found.best
         else:
-            supply, lead_s = _by_market(section, calendar, case, found), lead_s or 0.0
+            supply = allotted = _by_market(calendar, case, found)
     else:
         raise InputError(
             _wrong(
@@ -285,7 +303,8 @@ def _offer(
                 f"chips.{case.index}",
                 f"how many {case.accelerator} can be had?",
                 case.name,
-                "per_month, or share of what the vendor ships" + ("" if name else " (known for " + ", ".join(buildout.chip_names()) + ")"),
+                "per_month, or share of what the vendor ships"
+                + ("" if name else " (known for " + ", ".join(buildout.chip_names()) + ")"),
             )
         )
     ships = first_delivery(case)
@@ -297,6 +316,7 @@ def _offer(
         supply=np.asarray(supply),
         lead=lead,
         given=given,
+        allotted=allotted,
         before=before,
         first=calendar.period_of(day_of(item.start)) if item.start else 0,
         last=calendar.period_of(day_of(item.until)) if item.until else 10**6,
@@ -306,9 +326,12 @@ def _offer(
     )
 
 
-def _by_market(section: BuildSection, calendar: Calendar, case: ChipCase, found: buildout.ChipSupply) -> Floats:
+def _by_market(calendar: Calendar, case: ChipCase, found: buildout.ChipSupply) -> Floats:
     """Return what the given orders get in the queue with everybody else's, (T,): the mean over samples of the supply."""
     item, rules = case.item, buildout.market_rules()
+    lead = _periods(calendar, buildout.order_lead_s() if item.lead_time is None else item.lead_time)
+    ships = first_delivery(case)
+    launch = calendar.period_of(ships) if ships is not None else 0
     shares = buildout.buyer_shares(found.vendor, calendar.start.year, chip=found.chip)
     others = buildout.standing_orders({name: share.best for name, share in shares.items()}, found, rules)
     mine = [
@@ -316,6 +339,7 @@ def _by_market(section: BuildSection, calendar: Calendar, case: ChipCase, found:
             buyer="this plan",
             units=float(order.count),
             placed=max(calendar.period_of(day_of(order.day)), 0),
+            earliest=max(calendar.period_of(day_of(order.day)) + lead, launch, 0),
             premium=item.premium or 0.0,
             prepaid=item.deposit if item.deposit is not None else USUAL_DEPOSIT,
         )
@@ -330,7 +354,9 @@ def _periods(calendar: Calendar, seconds: float) -> int:
 
 
 # where it stands
-def stepped(calendar: Calendar, steps: Sequence[Any] | None, value: Callable[[Any], float], before: float = 0.0) -> Floats:
+def stepped(
+    calendar: Calendar, steps: Sequence[Any] | None, value: Callable[[Any], float], before: float = 0.0
+) -> Floats:
     """Return a dated limit at the end of every period, (T,): that of the last step on or before its last day."""
     out = np.full(calendar.periods, before)
     for step in sorted(steps or (), key=lambda each: day_of(each.start)):
@@ -345,8 +371,6 @@ def _site(
     calendar: Calendar,
     case: ChipCase,
     index: int,
-    networks: dict[str, buildout.TaskNetwork],
-    notes: list[str],
 ) -> buildout.BuildSite:
     item, inputs = section.sites[index], case.inputs
     T = calendar.periods
@@ -364,7 +388,7 @@ def _site(
         limits["installation"] = monthly * calendar.length_s / MONTH_S
     capital = np.zeros(T)
     if item.template is not None:
-        _from_template(scenario, calendar, case, item, index, limits, capital, networks)
+        _from_template(scenario, calendar, case, item, index, limits, capital)
     price = item.electricity_price if item.electricity_price is not None else inputs.value("site.electricity_price")
     grid = stepped(calendar, item.grid, lambda step: step.limit)
     return buildout.BuildSite(
@@ -375,7 +399,9 @@ def _site(
         rent_usd_per_s=(item.rent or 0.0) + (item.connection_price or 0.0),
         capital_usd=capital,
         limits=limits,
-        expansions=tuple(_expansion(scenario, calendar, unit, f"sites.{index}.units.{k}") for k, unit in enumerate(item.units or ())),
+        expansions=tuple(
+            _expansion(scenario, calendar, unit, f"sites.{index}.units.{k}") for k, unit in enumerate(item.units or ())
+        ),
     )
 
 
@@ -387,7 +413,6 @@ def _from_template(
     index: int,
     limits: dict[str, Floats],
     capital: Floats,
-    networks: dict[str, buildout.TaskNetwork],
 ) -> None:
     """Let hall, cooling and network come when the tasks of a template end, and crews install at their rate."""
     raise NotImplementedError
@@ -398,7 +423,13 @@ def _expansion(scenario: Scenario, calendar: Calendar, unit: UnitItem, path: str
     each = unit.accelerators if counted else unit.unit
     if each is None:
         raise InputError(
-            _wrong(scenario, path, "how much does one unit add?", unit.name, "accelerators" if counted else "unit, for example 16 MW")
+            _wrong(
+                scenario,
+                path,
+                "how much does one unit add?",
+                unit.name,
+                "accelerators" if counted else "unit, for example 16 MW",
+            )
         )
     size = float(each) * (float(calendar.length_s.mean()) / MONTH_S if unit.resource == "installation" else 1.0)
     given = stepped(calendar, unit.given, lambda step: float(step.units))

@@ -2,6 +2,7 @@
 object.
 """
 
+from gigawatt.scenario._build_fields import BuildSection, BuildSiteItem, ChipItem, UnitItem
 from gigawatt.scenario._fields import (
     AcceleratorItem,
     FinanceSection,
@@ -19,6 +20,9 @@ from gigawatt.scenario._load import Scenario, Setting, load_scenario, scenario_f
 
 __all__ = [
     "AcceleratorItem",
+    "BuildSection",
+    "BuildSiteItem",
+    "ChipItem",
     "FinanceSection",
     "FleetSection",
     "GeneratorItem",
@@ -31,6 +35,7 @@ __all__ = [
     "SiteSection",
     "StrategySection",
     "TrainingSection",
+    "UnitItem",
     "load_scenario",
     "scenario_from_mapping",
     "scenario_schema",
