@@ -144,18 +144,19 @@ class BindingReader:
             if name == site.name and kind != INSTALLATION:
                 use = p.use_of(kind, chip.it_w, site) * K / scale_of(kind)
                 parts[kind, site.name] = max(use * float(dual[row[t]]), 0.0)
-        rows = dual[p.service_row[c, s]]
+        rows = dual[p.placed_row[c, s]]
         arrival = float(rows[t] - (rows[t + 1] if t + 1 < p.T else 0.0))
-        if arrival <= SMALL * max(float(p.gain.max()), 1.0):
+        if float(dual[p.service_row[c, s, t]]) <= SMALL * float(p.gain.max()) or arrival <= 0.0:
             return parts
-        crew = float(dual[p.limit[site.name, INSTALLATION][t]]) if (site.name, INSTALLATION) in p.limit else 0.0
-        stock = float(dual[p.stock_row[c, t]])
-        whole = max(crew, 0.0) + max(stock, 0.0)
-        if whole <= 0:
+        crew = (
+            max(float(dual[p.limit[site.name, INSTALLATION][t]]), 0.0) if (site.name, INSTALLATION) in p.limit else 0.0
+        )
+        stock = max(float(dual[p.stock_row[c, t]]), 0.0)
+        if crew + stock <= 0:
             return parts
-        parts[INSTALLATION, site.name] = arrival * max(crew, 0.0) / whole
+        parts[INSTALLATION, site.name] = arrival * crew / (crew + stock)
         for key, share in self._causes(c, t).items():
-            parts[key] = parts.get(key, 0.0) + arrival * max(stock, 0.0) / whole * share
+            parts[key] = parts.get(key, 0.0) + arrival * stock / (crew + stock) * share
         return parts
 
     def _causes(self, c: int, t: int) -> dict[tuple[str, str], float]:
@@ -275,7 +276,7 @@ class BindingReader:
 
     def _slack(self, site: str, kind: str) -> Floats:
         p = self.p
-        columns = p.installed if kind == INSTALLATION else p.service
+        columns = p.columns_of(kind)
         s = [each.name for each in p.question.sites].index(site)
         used = np.zeros(p.T)
         for c, chip in enumerate(p.question.chips):

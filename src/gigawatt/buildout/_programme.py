@@ -2,7 +2,7 @@
 
     backlog[o,t] = backlog[o,t-1] + orders[o,t-lead] - delivered[o,t]      delivered <= supply
     stock[c,t]   = stock[c,t-1] + sum_o delivered[o,t] - sum_s installed[c,s,t]
-    service[c,s,t] = service[c,s,t-1] + installed - retired
+    placed[c,s,t] = placed[c,s,t-1] + installed - retired                  service <= placed
     use of a resource at a site <= its limit + units that stand          (models.md 14.7, one row per limit)
     balance[t]   = balance[t-1] + funding - payments + change of debt - interest >= floor
 
@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from gigawatt.buildout._question import (
+    HALL,
     INSTALLATION,
     NETWORK,
     POWER,
@@ -55,9 +56,9 @@ class Goal:
 class Programme:
     """The programme of a question and a goal, and the numbers of its columns and rows.
 
-    Columns: `order`, `delivered`, `backlog` (O, T); `stock` (C, T); `service`, `installed`, `retired` (C, S, T);
+    Columns: `order`, `delivered`, `backlog` (O, T); `stock` (C, T); `service`, `placed`, `installed`, `retired` (C, S, T);
     `bought`, `standing`, `removed` (E, T); `output` by site and source (J, T); `balance`, `debt` (T).
-    Rows: `backlog_row`, `stock_row`, `service_row`, `units_row`, `limit` by (site, resource) (T,), `cash_row` (T,).
+    Rows: `backlog_row`, `stock_row`, `placed_row`, `service_row`, `units_row`, `limit` by (site, resource) (T,), `cash_row` (T,).
     """
 
     def __init__(self, question: BuildQuestion, goal: Goal) -> None:
@@ -113,10 +114,14 @@ class Programme:
 
     def _service(self) -> None:
         lp, shape = self.lp, (len(self.question.chips), len(self.question.sites), self.T)
-        self.service, self.installed, self.retired = lp.columns(shape), lp.columns(shape), lp.columns(shape)
-        self.service_row = _recursion(lp, self.service, np.zeros(shape))
-        lp.add(self.service_row, self.installed, -1.0)
-        lp.add(self.service_row, self.retired, 1.0)
+        self.service, self.placed = lp.columns(shape), lp.columns(shape)
+        self.installed, self.retired = lp.columns(shape), lp.columns(shape)
+        self.placed_row = _recursion(lp, self.placed, np.zeros(shape))
+        lp.add(self.placed_row, self.installed, -1.0)
+        lp.add(self.placed_row, self.retired, 1.0)
+        self.service_row = lp.rows(shape, upper=0.0)
+        lp.add(self.service_row, self.service, 1.0)
+        lp.add(self.service_row, self.placed, -1.0)
         lp.add(self.stock_row[:, None, :], self.installed, 1.0)
         for c, chip in enumerate(self.question.chips):
             cost = np.full(self.T, chip.upkeep_usd_per_s * K / M) * self.length
@@ -161,13 +166,19 @@ class Programme:
                 self.given[site.name, kind] = given = start + sum(stand, np.zeros(self.T))
                 row = lp.rows((self.T,), upper=given / scale_of(kind))
                 self.limit[site.name, kind] = row
-                columns = self.installed if kind == INSTALLATION else self.service
+                columns = self.columns_of(kind)
                 for c, chip in enumerate(q.chips):
                     each = self.use_of(kind, chip.it_w, site) * K / scale_of(kind)
                     lp.add(row, columns[c, s], each)
                 for e, (where, item) in enumerate(self.expansions):
                     if where is site and item.resource == kind:
                         lp.add(row, self.standing[e], -item.unit / scale_of(kind))
+
+    def columns_of(self, kind: str) -> Index:
+        """Return the columns that a limit counts: what runs takes power and cooling, what is placed hall and network."""
+        if kind == INSTALLATION:
+            return self.installed
+        return self.placed if kind in (HALL, NETWORK) else self.service
 
     @staticmethod
     def use_of(kind: str, it_w: float, site: BuildSite) -> float:
@@ -265,7 +276,7 @@ class Programme:
             for columns, worth in self._worth():
                 np.add.at(gain, columns, np.broadcast_to(discount * worth, columns.shape))
             for c, chip in enumerate(q.chips):
-                gain[self.service[c, :, -1]] += discount[-1] * chip.resale_usd * K / M
+                gain[self.placed[c, :, -1]] += discount[-1] * chip.resale_usd * K / M
                 gain[self.stock[c, -1]] += discount[-1] * chip.resale_usd * K / M
             self._charge(gain, discount)
         elif goal.kind == "fleet":

@@ -22,8 +22,8 @@ BOTTOMLESS = 1e15  # USD that nobody owes
 class BuildPlan:
     """A plan in columns over the periods T of its calendar, in SI units.
 
-    `orders`, `delivered` (O, T) accelerators by offer; `stock` (C, T) delivered and not installed; `service`, `installed`
-    (C, S, T) by chip and site at the end of a period and within it; `bought`, `standing` (E, T) units by expansion, those given among them;
+    `orders`, `delivered` (O, T) accelerators by offer; `stock` (C, T) delivered and not installed; `service`
+    (running), `placed` (running or waiting for power) and `installed` (C, S, T) by chip and site, at the end of a period and within it; `bought`, `standing` (E, T) units by expansion, those given among them;
     `energy_w` (J, T) mean output by source; `used`, `available` (T,) by (site, resource); `spending_usd` and `income_usd`
     (T,) by line; `balance_usd`, `debt_usd` (T,), NaN where cash is no limit; `useful_flop` (T,) within a period; `bindings` what limits in each.
     `programme` and `solution` keep the duals.
@@ -35,6 +35,7 @@ class BuildPlan:
     delivered: Floats
     stock: Floats
     service: Floats
+    placed: Floats
     installed: Floats
     bought: Floats
     standing: Floats
@@ -115,6 +116,7 @@ def _plan(p: Programme, solution: Solution, usd_per_flop: float) -> BuildPlan:
         delivered=value[p.delivered] * K,
         stock=value[p.stock] * K,
         service=service,
+        placed=value[p.placed] * K,
         installed=value[p.installed] * K,
         bought=value[p.bought],
         standing=value[p.standing] + given,

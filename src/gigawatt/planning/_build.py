@@ -334,7 +334,7 @@ def cash_flow_of(plan: buildout.BuildPlan) -> finance.CashFlow:
     if plan.income_usd["service"].any():
         resale = np.zeros(calendar.periods)
         for c, chip in enumerate(plan.question.chips):
-            resale[-1] += (plan.service[c, :, -1].sum() + plan.stock[c, -1]) * chip.resale_usd
+            resale[-1] += (plan.placed[c, :, -1].sum() + plan.stock[c, -1]) * chip.resale_usd
         lines.append(finance.CashLine(label="worth of the accelerators at the end", group="investing", amounts=resale))
     return finance.CashFlow(dates=tuple(calendar.first_day(i) for i in range(calendar.periods)), lines=tuple(lines))
 
@@ -368,6 +368,7 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
                 "useful_flops": chip.useful_flops,
                 "it_w": chip.it_w,
                 "service": plan.service[c].sum(axis=0).tolist(),
+                "waiting": (plan.placed[c] - plan.service[c]).sum(axis=0).tolist(),
                 "stock": plan.stock[c].tolist(),
             }
             for c, chip in enumerate(plan.question.chips)
