@@ -8,7 +8,6 @@ on the quarters that the result names. No number is fitted to the quarters that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +23,7 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.validation._statistics import summarise
 
 Array = NDArray[np.float64]
-SAMPLES, FEWEST, NEW_FOR = 2000, 2, 4
+SAMPLES, FEWEST, NEW_FOR, TREND = 2000, 2, 4, 4
 # vendor -> a chip of the chain whose packages stand for all of the vendor's wafers, and the chips it stands for
 _WHOLE = {
     "NVIDIA": ("H100", ("H100", "H20")),
@@ -78,15 +77,22 @@ def backtest_supply(cutoff: str = "2023-Q4", *, seed: int = 0) -> dict[str, Any]
 
 def _quarters_after(cutoff: str) -> tuple[str, ...]:
     known = sorted({row.quarter for row in chip_supply()})
-    allowed = f"a quarter from {known[FEWEST + 2]} to {known[-2]}"
-    if not re.fullmatch(r"\d{4}-Q[1-4]", cutoff):
-        raise InputError(Problem(message="a cutoff is a quarter", path="cutoff", found=repr(cutoff), allowed=allowed))
-    fit = calibration("NVIDIA", _last_day(cutoff))
-    after = tuple(quarter for quarter in known if quarter > cutoff)
-    if fit is None or len(fit.quarters) < FEWEST or not after:
-        message = "too few quarters before or after the cutoff"
+    if cutoff not in known[:-1] or not _enough(cutoff):
+        usable = [quarter for quarter in known[:-1] if _enough(quarter)]
+        message = "a cutoff is a quarter with enough known before it and quarters of the series after it"
+        allowed = ", ".join(usable)
         raise InputError(Problem(message=message, path="cutoff", found=repr(cutoff), allowed=allowed))
-    return after
+    return tuple(quarter for quarter in known if quarter > cutoff)
+
+
+def _enough(cutoff: str) -> bool:
+    """Return whether every stage of H100 was known by the end of a quarter, and FEWEST quarters to fit to."""
+    try:
+        supply_line("H100", as_of=_last_day(cutoff), whole_vendor=True)
+    except ValueError:
+        return False
+    fit = calibration("NVIDIA", _last_day(cutoff))
+    return fit is not None and len(fit.quarters) >= FEWEST
 
 
 def _last_day(quarter: str) -> date:
@@ -114,9 +120,14 @@ def _predict(
     found = {("total", "total"): total}
     if vendor == "NVIDIA":
         found[("family", "H100 + H20")] = total
-        part, constant = _export_share(quarters, as_of, seed)
-    else:
-        part, constant = _new_share(vendor, chips[1], quarters, as_of, seed)
+    try:
+        part, constant = (
+            _export_share(quarters, as_of, seed)
+            if vendor == "NVIDIA"
+            else _new_share(vendor, chips[1], quarters, as_of, seed)
+        )
+    except ValueError:  # the total alone is predicted
+        return found
     fitted.append(constant | {"binding": fitted_stages})
     found[("chip", chips[0])] = total.times(1.0 - part.best, 1.0 - part.samples)
     found[("chip", chips[1])] = total.times(part.best, part.samples)
@@ -263,8 +274,8 @@ def _predicted(prediction: Quarterly | None, i: int, row: Mapping[str, Any], chi
 
 
 def _baselines(history: Sequence[float], count: int) -> tuple[float | None, list[float] | None]:
-    """Return the last quarter, repeated, and the log-linear trend through all quarters in which the chip was sold."""
-    sold = [units for units in history if units > 0.0]
+    """Return the last quarter, repeated, and the log-linear trend through the last four quarters with sales."""
+    sold = [units for units in history if units > 0.0][-TREND:]
     last = sold[-1] if sold and history[-1] > 0.0 else None
     if len(sold) < 3 or last is None:
         return last, None
