@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -236,3 +237,9 @@ def redirect(
         out[source, :, when] -= moved
         out[target, :, when] += moved
     return out
+
+
+def export_parts() -> tuple[tuple[str, ...], tuple[date, ...]]:
+    """Return the chips that were made for regions under export rules, and the days on which the rules changed."""
+    parts = [chip for row in rows("export_rules.csv") for chip in row["replaced_by"].split(";") if chip]
+    return tuple(dict.fromkeys(parts)), tuple(sorted(day_of(row["date"]) for row in rows("export_rules.csv")))
