@@ -141,6 +141,7 @@ def test_a_rush_order_arrives_earlier_and_displaces_what_it_gains(market):
     supply, others, prices = market
     found = rush_order(Order(buyer="xAI", units=100_000, premium=0.15), others, supply, **prices)
     assert found.with_premium.last < found.without.last
+    assert found.with_premium.last_range[0] <= found.with_premium.last <= found.with_premium.last_range[1]
     assert found.with_premium.mean_wait_s < found.without.mean_wait_s
     gained = np.cumsum(found.with_premium.units - found.without.units)
     assert sum(found.displaced_units.values()) == pytest.approx(gained, rel=1e-6, abs=1e-3)

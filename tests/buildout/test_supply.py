@@ -144,7 +144,7 @@ def test_low_best_and_high_are_in_order_for_every_chip_and_sum_over_them():
 def test_the_chips_of_a_vendor_never_get_more_than_its_share(stage):
     mix = vendor_mix("NVIDIA", stage)
     calendar = Calendar(date(2023, 1, 1), 48)
-    at = np.array([(day := calendar.first_day(i)).toordinal() * 86_400.0 for i in range(48) if day])
+    at = np.array([calendar.first_day(i).toordinal() * 86_400.0 for i in range(48)])
     total = sum(part.at(at) for part in mix.values())
     assert np.all(total <= 1.0 + 1e-9)
     quarters = slice(4, 22)
@@ -234,7 +234,7 @@ def test_bad_questions_are_refused():
         supply_line("H1000")
     with pytest.raises(ValueError, match="point must be"):
         supply_line("H100", point="moon")
-    with pytest.raises(ValueError, match="knows nothing of packaging AWS by 2023-12-31"):
+    with pytest.raises(ValueError, match="nothing was known of the part of AWS"):
         supply_line("Trainium2", as_of=END_2023)
     with pytest.raises(ValueError, match="kind must be"):
         price_path("H100", Calendar(date(2024, 1, 1), 2), "barter")

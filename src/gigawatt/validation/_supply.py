@@ -80,8 +80,7 @@ def _quarters_after(cutoff: str) -> tuple[str, ...]:
     if cutoff not in known[:-1] or not _enough(cutoff):
         usable = [quarter for quarter in known[:-1] if _enough(quarter)]
         message = "a cutoff is a quarter with enough known before it and quarters of the series after it"
-        allowed = ", ".join(usable)
-        raise InputError(Problem(message=message, path="cutoff", found=repr(cutoff), allowed=allowed))
+        raise InputError(Problem(message=message, path="cutoff", found=repr(cutoff), allowed=", ".join(usable)))
     return tuple(quarter for quarter in known if quarter > cutoff)
 
 
@@ -114,7 +113,6 @@ def _predict(
             _constant(f"{vendor}: share of packaging over its announced share", fit.factor, fit.low, fit.high)
         )
         fitted[-1]["quarters"] = list(fit.quarters)
-    fitted_stages = sorted(set(supply.binding))
     if vendor == "AMD":
         return {("family", "MI300X + MI300A"): total}
     found = {("total", "total"): total}
@@ -128,7 +126,7 @@ def _predict(
         )
     except ValueError:  # the total alone is predicted
         return found
-    fitted.append(constant | {"binding": fitted_stages})
+    fitted.append(constant | {"binding": sorted(set(supply.binding))})
     found[("chip", chips[0])] = total.times(1.0 - part.best, 1.0 - part.samples)
     found[("chip", chips[1])] = total.times(part.best, part.samples)
     return found
