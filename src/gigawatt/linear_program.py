@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# A bound below this is zero: a hundredth of what HiGHS lets a row be off by, it only makes a program hard to scale.
+NOTHING = 1e-9
+
 Highs = Any  # highspy.Highs: its stubs lack part of what it does, and importing it costs 0.1 s
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -154,6 +157,8 @@ class LinearProgram:
     def _load(self) -> None:
         lower, upper, gain, whole = (np.concatenate(part) for part in zip(*self._columns, strict=True))
         row_lower, row_upper = (np.concatenate(part) for part in zip(*self._rows, strict=True))
+        for bound in (lower, upper, row_lower, row_upper):
+            bound[np.abs(bound) < NOTHING] = 0.0
         self._solver, self._integer = new_solver(), whole
         load_program(
             self._solver,
@@ -201,8 +206,24 @@ class LinearProgram:
             self._check(run(solver))
             found_gap = float(solver.getInfo().mip_gap)
             return self._held(np.asarray(solver.getSolution().col_value), found_gap)
-        self._check(run(solver))
+        self._check(self._run())
         return self._read(found_gap)
+
+    def _run(self) -> Any:
+        """Solve; where the solver loses its way, once more from the start without presolve, then by the primal method."""
+        import highspy
+
+        kinds, solver = highspy.HighsModelStatus, self._solver
+        status = run(solver)
+        for option, value in (("presolve", "off"), ("simplex_strategy", 4)):
+            if status in (kinds.kOptimal, kinds.kInfeasible, kinds.kTimeLimit):
+                break
+            kept = solver.getOptionValue(option)[1]
+            solver.clearSolver()
+            solver.setOptionValue(option, value)
+            status = run(solver)
+            solver.setOptionValue(option, kept)
+        return status
 
     def _held(self, value: Floats, gap: float) -> Solution:
         import highspy
@@ -215,7 +236,7 @@ class LinearProgram:
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         solver.changeColsIntegrality(len(whole), whole, np.array([kinds[0]] * len(whole)))
         try:
-            self._check(run(solver))
+            self._check(self._run())
             return self._read(gap)
         finally:
             solver.changeColsBounds(len(whole), whole, low[whole], high[whole])

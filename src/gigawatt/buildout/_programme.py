@@ -274,7 +274,7 @@ class Programme:
         discount = self.discount()
         if goal.kind == "npv":
             for columns, worth in self._worth():
-                np.add.at(gain, columns, np.broadcast_to(discount * worth, columns.shape))
+                _accumulate(gain, columns, discount * worth)
             for c, chip in enumerate(q.chips):
                 gain[self.placed[c, :, -1]] += discount[-1] * chip.resale_usd * K / M
                 gain[self.stock[c, -1]] += discount[-1] * chip.resale_usd * K / M
@@ -286,8 +286,8 @@ class Programme:
             for c in range(len(q.chips)):
                 half = 0.5 * self.length * self.flops[c] / SECONDS_PER_YEAR
                 half[goal.by + 1 :] = 0.0
-                np.add.at(gain, self.service[c], half)
-                np.add.at(gain, self.service[c][:, :-1], half[1:])
+                _accumulate(gain, self.service[c], half)
+                _accumulate(gain, self.service[c][:, :-1], half[1:])
             self._charge(gain, discount * FRUGAL / self._dearest())
         if goal.least_fleet > 0:
             row = self.lp.rows((1,), lower=goal.least_fleet / K)
@@ -298,10 +298,10 @@ class Programme:
     def _charge(self, gain: Floats, weight: Floats) -> None:
         for kind in self.spending.values():
             for columns, usd in kind:
-                np.add.at(gain, columns, -np.broadcast_to(weight * usd, columns.shape))
+                _accumulate(gain, columns, -weight * usd)
         for columns, usd in self._carried():
             worth_free = usd if self.goal.kind == "npv" else np.maximum(usd, 0.0)
-            np.add.at(gain, columns[..., :-1], -np.broadcast_to((weight * worth_free)[1:], columns[..., :-1].shape))
+            _accumulate(gain, columns[..., :-1], -(weight * worth_free)[1:])
 
     def _dearest(self) -> float:
         """Return the price of a thousand accelerators, M USD: what makes spending comparable with compute."""
@@ -328,6 +328,14 @@ class Programme:
 
     def _chip(self, name: str) -> int:
         return [chip.name for chip in self.question.chips].index(name)
+
+
+def _accumulate(gain: Floats, columns: Index, values: Floats) -> None:
+    """Add values, broadcast to the shape of the columns, to their gain.
+
+    They are laid out first: `np.add.at` reads past the end of values that it broadcasts itself (NumPy 2.4.6).
+    """
+    np.add.at(gain, columns.ravel(), np.broadcast_to(values, columns.shape).ravel())
 
 
 def _recursion(lp: LinearProgram, state: Index, inflow: Floats) -> Index:
