@@ -74,7 +74,8 @@ def duration_scores(tasks: Sequence[Task], samples: int, seed: int, *, same_kind
     """Return correlated standard normal scores of tasks, (S, K): a Gaussian copula with two layers of common factors.
 
     z = sqrt(t)*trade + sqrt(k - t)*kind + sqrt(1 - k)*own, so tasks of one kind correlate by k = `same_kind` and tasks
-    of one trade by t = `same_trade`. A task without a kind or a trade has its own factor there.
+    of one trade by t = `same_trade`. A task without a kind or a trade has its own factor there. Every column is then
+    laid on the even scores again, by rank, so that it covers its range as evenly as an independent one.
     Raises ValueError unless 0 <= t <= k <= 1.
     """
     if not 0.0 <= same_trade <= same_kind <= 1.0:
@@ -90,7 +91,7 @@ def duration_scores(tasks: Sequence[Task], samples: int, seed: int, *, same_kind
             distinct = list(dict.fromkeys(names))
             columns = normal_scores(distinct, samples, seed)
             scores += np.sqrt(weight) * columns[:, [distinct.index(name) for name in names]]
-    return scores
+    return _scores(samples)[scores.argsort(axis=0, kind="stable").argsort(axis=0)]
 
 
 def sample_durations(

@@ -106,7 +106,7 @@ class TaskNetwork:
 
     def best_s(self) -> Array:
         """Return the best durations, (1, K)."""
-        return np.array([[task.best_s for task in self.tasks]])
+        return np.array([[task.best_s for task in self.tasks]], dtype=np.float64)
 
     def milestone_tasks(self, milestone: str) -> tuple[int, ...]:
         """Return the places of the tasks of a milestone; a task is its own milestone; "" means all tasks."""

@@ -65,8 +65,8 @@ def site_tasks(
     `hall_w`: power of a hall, at most (default: construction.csv); `crews`: units of a resource, replacing the defaults;
     `in_hand`: tasks that are done already, such as equipment in stock; `not_before_s`: earliest starts by task;
     `facts`: durations and numbers other than the packaged ones (`task_facts`).
-    Raises InputError for what is unknown, InfeasibleError where the sources
-    are too small for the site.
+    Raises InputError for what is unknown, InfeasibleError where the sources are too small
+    for the site or a task needs more crews than there are.
     """
     if template not in TEMPLATES:
         raise InputError(unknown("template", template, TEMPLATES))
@@ -128,6 +128,8 @@ def _crews(halls: int, racks: int, facts: Mapping[str, Sourced], given: Mapping[
     for name in given:
         if name not in resources:
             raise InputError(unknown("resource", name, resources, "crews"))
+        if given[name] < 1:
+            raise InputError(Problem(message="a site needs at least one", path=f"crews.{name}", found=str(given[name])))
     least = round(facts["crews.least"].best)
     usual = {
         name: max(least, math.ceil(facts[f"crews.{name}"].best * (racks if name in BY_RACKS else halls) - 1e-9))
