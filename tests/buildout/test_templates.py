@@ -174,6 +174,32 @@ def test_equipment_in_hand_takes_no_time_and_brings_the_end_forward() -> None:
     assert held.date().p50_s < ordered.date().p50_s - 150 * DAY
 
 
+def test_a_date_may_slip() -> None:
+    slip = (10 * DAY, 60 * DAY, 200 * DAY)
+    power = [PowerStep(power_w=150 * MW, live_s=900 * DAY, slip_s=slip)]
+    build = build_schedule(site_tasks("retrofit", power_w=150 * MW, racks=900, power=power), 1000)
+    date = build.date("full power")
+    late = np.array([date.p10_s, date.p50_s, date.p90_s]) - 900 * DAY
+    assert late == pytest.approx(np.array(slip), rel=0.02)
+
+
+def test_days_per_day_is_the_slope_where_crews_bind_too() -> None:
+    build = build_schedule(site_tasks("retrofit", power_w=300 * MW, racks=2000), 200)
+    assert (build.samples.wait_s > 0).any()
+    for influence in build.sensitivity()[:6]:
+        slope = build.delayed_s(influence.kind, 1.0).mean()
+        assert slope == pytest.approx(influence.days_per_day, abs=0.02)
+
+
+def test_one_more_team_where_it_binds_brings_the_end_forward() -> None:
+    build = build_schedule(site_tasks("retrofit", power_w=500 * MW, racks=3000), 100)
+    assert build.more_units_s("commissioning").mean() < -5 * DAY
+    ample = build_schedule(site_tasks("retrofit", power_w=500 * MW, racks=3000, crews={"civil": 99}), 100)
+    assert (ample.more_units_s("civil") == 0).all()
+    with pytest.raises(ValueError, match="no resource"):
+        build.more_units_s("pilots")
+
+
 def test_sources_fill_halls_in_their_order() -> None:
     power = [PowerStep(power_w=60 * MW, live_s=5 * DAY), PowerStep(power_w=90 * MW, block="mobile_generators")]
     network = site_tasks("retrofit", power_w=150 * MW, racks=900, power=power)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gigawatt.buildout._calendar import DAY
 from gigawatt.buildout._critical_path import NO_SLACK_S, ScheduleSamples, schedule
-from gigawatt.buildout._influence import Influence, delayed_s, influences
+from gigawatt.buildout._influence import Influence, delayed_s, influences, more_units_s
 from gigawatt.buildout._sampling import sample_durations
 from gigawatt.buildout._tasks import TaskNetwork
 from gigawatt.errors import InputError, Problem, nearest_name
@@ -123,6 +123,11 @@ class BuildSchedule:
         """Return by how much a milestone moves in every sample, (S,), when a task or kind takes `delay_s` longer."""
         self._places(milestone)
         return delayed_s(self.network, self.durations_s, self.samples, name, delay_s, milestone)
+
+    def more_units_s(self, resource: str, more: int = 1, milestone: str = "") -> Array:
+        """Return by how much a milestone moves in every sample, (S,), with `more` units of a resource (below 0: sooner)."""
+        self._places(milestone)
+        return more_units_s(self.network, self.durations_s, self.samples, resource, more, milestone)
 
     def critical_path(self, milestone: str = "") -> CriticalPath:
         """Return the chain of tasks that most often holds a milestone up. Raises InputError for an unknown name.

@@ -13,6 +13,7 @@ Shapes: S samples, K tasks, U units of a resource.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,13 +88,16 @@ class _Run:
         self.driver = np.full((samples, count), -1, dtype=np.int64)
         self.start, self.end = np.zeros((samples, count)), np.zeros((samples, count))
         self.sequence = np.zeros((samples, count), dtype=np.int64)
-        names = [name for name in network.resources if any(task.resource == name for task in tasks)]
-        self.kind = np.array([names.index(task.resource) if task.resource else -1 for task in tasks])
-        self.units = np.array([task.units if task.resource else 0 for task in tasks])
+        units = {name: [t.units for t in tasks if t.resource == name] for name in network.resources}
+        names = [name for name, held in units.items() if sum(held) > network.resources[name]]  # others never bind
+        step = {name: math.gcd(*units[name]) for name in names}  # units that only ever go together count as one
+        self.kind = np.array([names.index(task.resource) if task.resource in names else -1 for task in tasks])
+        self.units = np.array([task.units // step.get(task.resource, 1) for task in tasks])
+        self.units[self.kind < 0] = 0
         self.taken = np.full((samples, count, int(self.units.max(initial=0))), -1, dtype=np.int32)
         self.resources = []
         for r, name in enumerate(names):
-            shape, mine = (samples, network.resources[name]), np.flatnonzero(self.kind == r)
+            shape, mine = (samples, network.resources[name] // step[name]), np.flatnonzero(self.kind == r)
             free, owner = np.zeros(shape), np.full(shape, -1, dtype=np.int64)
             self.resources.append(_Resource(free, owner, mine, self.units[mine]))
         # when each task can start; infinite once it is placed and as long as something that it waits for is not

@@ -5,7 +5,6 @@ Shapes: S samples, K tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,10 +126,21 @@ def delayed_s(
     return schedule(network, longer).reached_s(places) - samples.reached_s(places)
 
 
-def without_spread(network: TaskNetwork, names: Sequence[str]) -> TaskNetwork:
-    """Return the network with these tasks, or kinds of task, at their best durations."""
-    tasks = tuple(
-        replace(task, low_s=task.best_s, high_s=task.best_s) if {task.name, task.sort} & {*names} else task
-        for task in network.tasks
-    )
-    return replace(network, tasks=tasks)
+def more_units_s(
+    network: TaskNetwork,
+    durations_s: Array,
+    samples: ScheduleSamples,
+    resource: str,
+    more: int = 1,
+    milestone: str = "",
+) -> Array:
+    """Return by how many seconds the milestone moves, (S,), with `more` units of a resource: what a crew more is worth.
+
+    Every sample is scheduled again with the same draws. Tasks hold as many units as before, so that the gain comes
+    from tasks side by side. Raises ValueError for an unknown resource.
+    """
+    if resource not in network.resources:
+        raise ValueError(f"no resource is called {resource!r}")
+    wider = replace(network, resources={**network.resources, resource: network.resources[resource] + more})
+    places = network.milestone_tasks(milestone)
+    return schedule(wider, durations_s).reached_s(places) - samples.reached_s(places)

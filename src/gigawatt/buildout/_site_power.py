@@ -16,15 +16,16 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerStep:
-    """A source of `power_w` for a site: a block of tasks (`block`), or a power that is there from `live_s` on
-    (`block` "").
+    """A source of `power_w` for a site: a block of tasks (`block`), or a power that is there from the date `live_s` on
+    (`block` ""), or later: by `slip_s`, the 10 %, 50 % and 90 % points of its delay (all above 0, or all 0).
 
-    Raises InputError for an unknown block or a power that is not above 0.
+    Raises InputError for an unknown block or a power that is not above 0; Task checks the slip.
     """
 
     power_w: float
     block: str = ""
     live_s: float = 0.0
+    slip_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.block and self.block not in BLOCKS_OF_POWER:
@@ -90,11 +91,13 @@ def dated_name(i: int) -> str:
 
 
 def dated(steps: Sequence[PowerStep]) -> list[Task]:
-    """Return the tasks of the steps that come on a date: no duration, and not before that date."""
+    """Return the tasks of the steps that come on a date: not before that date, and as long as they slip."""
     return [
-        Task.fixed(
-            dated_name(i),
-            0.0,
+        Task(
+            name=dated_name(i),
+            low_s=step.slip_s[0],
+            best_s=step.slip_s[1],
+            high_s=step.slip_s[2],
             not_before_s=step.live_s,
             trade="grid",
             label=f"{step.power_w / 1e6:g} MW connected",
