@@ -174,6 +174,17 @@ def test_equipment_in_hand_takes_no_time_and_brings_the_end_forward() -> None:
     assert held.date().p50_s < ordered.date().p50_s - 150 * DAY
 
 
+def test_more_shifts_shorten_the_work_on_the_site_and_nothing_else() -> None:
+    one, three = (site_tasks("retrofit", power_w=150 * MW, racks=900, shifts=n) for n in (1, 3))
+    pace = task_facts()["pace.3_shifts"].best
+    for slow, fast in zip(one.tasks, three.tasks, strict=True):
+        on_site = slow.trade in ("civil", "electrical", "mechanical", "racks", "network")
+        assert fast.best_s == pytest.approx(slow.best_s * (pace if on_site else 1.0))
+    assert build_schedule(three, 100).date().p90_s < build_schedule(one, 100).date().p90_s
+    with pytest.raises(InputError, match="1, 2 or 3 shifts"):
+        site_tasks("retrofit", power_w=150 * MW, racks=900, shifts=4)
+
+
 def test_a_date_may_slip() -> None:
     slip = (10 * DAY, 60 * DAY, 200 * DAY)
     power = [PowerStep(power_w=150 * MW, live_s=900 * DAY, slip_s=slip)]

@@ -58,8 +58,9 @@ def through_quantiles(low: Array | float, best: Array | float, high: Array | flo
     """Return numbers whose 10 %, 50 % and 90 % points are low, best and high, at standard normal scores `z`.
 
     A lognormal distribution in two pieces: ln x = ln best + z/z90 * ln(high/best) above the median and
-    ln x = ln best + z/z90 * ln(best/low) below it. Lead times are lognormal (docs/science.md 14.7); two pieces let all
-    three published numbers hold. A triangle or PERT would read low and high as limits that no project oversteps,
+    ln x = ln best + z/z90 * ln(best/low) below it. Lead times
+    are skewed to the late side, and products of many small delays are lognormal; two pieces let all three published
+    numbers hold. A triangle or PERT would read low and high as limits that no project oversteps,
     while the ranges in the sources say what is usual. Worked value: 10, 20, 80 at z = z90 is 80, at -z90 is 10.
     Inputs broadcast; 0 at all three ends stays 0.
     """

@@ -23,6 +23,8 @@ BLOCKS_OF_COOLING = ("direct_liquid", "chillers")
 TEMPLATES = tuple(row["template"] for row in rows("templates.csv"))
 # Of the resources, these come with the racks; the others with the halls.
 BY_RACKS = ("racks", "cabling")
+# More shifts shorten the work on the site, not deliveries, authorities, tests or what a utility does.
+TRADES_ON_SITE = ("civil", "electrical", "mechanical", "racks", "network")
 # Racks are counted when they are placed, cabled, soaked and accepted.
 COUNTS_RACKS = ("racks", "cabling", "burn_in", "acceptance")
 
@@ -36,6 +38,7 @@ class _Site:
     racks: tuple[int, ...]
     battery_j: float
     crews: Mapping[str, int]
+    pace: float
     facts: Mapping[str, Sourced]
     spans: Mapping[str, range]
     feeds: tuple[tuple[str, ...], ...]
@@ -54,6 +57,7 @@ def site_tasks(
     battery_j: float = 0.0,
     hall_w: float | None = None,
     crews: Mapping[str, int] | None = None,
+    shifts: int = 1,
     in_hand: Collection[str] = (),
     not_before_s: Mapping[str, float] | None = None,
     facts: Mapping[str, Sourced] | None = None,
@@ -63,6 +67,7 @@ def site_tasks(
     `power`: the sources, in the order in which halls fill them (default: one source of the whole, by template);
     `cooling`: blocks (default: coolant loops and chillers); `battery_j`: storage on the site, no source of power;
     `hall_w`: power of a hall, at most (default: construction.csv); `crews`: units of a resource, replacing the defaults;
+    `shifts`: 1 or 2 a working day, or 3 around the clock on seven days;
     `in_hand`: tasks that are done already, such as equipment in stock; `not_before_s`: earliest starts by task;
     `facts`: durations and numbers other than the packaged ones (`task_facts`).
     Raises InputError for what is unknown, InfeasibleError where the sources are too small
@@ -72,6 +77,8 @@ def site_tasks(
         raise InputError(unknown("template", template, TEMPLATES))
     if not 0.0 < power_w < math.inf or racks < 1:
         raise InputError(Problem(message="a site needs a power above 0 and one or more racks", path="site"))
+    if shifts not in (1, 2, 3):
+        raise InputError(Problem(message="work goes on in 1, 2 or 3 shifts", path="shifts", found=str(shifts)))
     usual = next(row for row in rows("templates.csv") if row["template"] == template)
     facts = {**task_facts(), **(facts or {})}
     steps = [PowerStep(block=usual["power"], power_w=power_w)] if power is None else list(power)
@@ -88,6 +95,7 @@ def site_tasks(
         racks=tuple((racks + h) // halls for h in reversed(range(halls))),
         battery_j=battery_j,
         crews=_crews(halls, racks, facts, crews or {}),
+        pace=facts[f"pace.{shifts}_shifts"].best,
         facts=facts,
         spans=spans,
         feeds=feeds_of(spans, chosen, halls),
@@ -187,13 +195,15 @@ def _units(row: Row, site: _Site) -> int:
 
 def _factor(row: Row, site: _Site, racks: int, units: int) -> float:
     """Return what the duration of the table is multiplied by."""
+    pace = site.pace if row["trade"] in TRADES_ON_SITE else 1.0
     if row["per"] == "rack":
-        return racks / units
+        return pace * racks / units
     if row["per"] == "MWh":
-        return site.battery_j
+        return pace * site.battery_j
     if row["per"] == "hall":
-        return float((site.hall_w / site.facts["hall.reference_power"].best) ** site.facts["hall.size_exponent"].best)
-    return 1.0
+        size = site.hall_w / site.facts["hall.reference_power"].best
+        return float(pace * size ** site.facts["hall.size_exponent"].best)
+    return pace
 
 
 def _after(row: Row, chosen: Sequence[Row], site: _Site, hall: int | None) -> tuple[str, ...]:
