@@ -13,7 +13,7 @@ from gigawatt.buildout import Goal, earliest, schedule
 from gigawatt.errors import InfeasibleError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from questions import ONE, YEAR, T, chip, money, offer, question, site, units  # noqa: E402
+from questions import ONE, YEAR, T, chip, money, offer, question, site, units
 
 COMPUTE = Goal("compute", T - 1)
 
@@ -147,7 +147,10 @@ def test_one_more_unit_solved_again(kind):
     first, t = asked.sites[0], 5
     one = np.where(np.arange(T) == t, 1.0, 0.0)
     if kind == "power":
-        dual, changed = found.duals.limit("Memphis", "power")[t], replace(asked, sites=(replace(first, grid=first.grid + 1e3 * one),))
+        dual, changed = (
+            found.duals.limit("Memphis", "power")[t],
+            replace(asked, sites=(replace(first, grid=first.grid + 1e3 * one),)),
+        )
     elif kind == "hall":
         # what is placed stays, so only room from here to the end is of use
         dual = found.duals.limit("Memphis", "hall").sum()
@@ -155,7 +158,10 @@ def test_one_more_unit_solved_again(kind):
     elif kind == "cash":
         dual, changed = found.duals.cash()[0], replace(asked, money=replace(asked.money, cash_usd=3e8 + 1e3))
     else:
-        dual, changed = found.duals.delivered(0)[t], replace(asked, offers=(replace(asked.offers[0], supply=asked.offers[0].supply + 1e3 * one),))
+        dual, changed = (
+            found.duals.delivered(0)[t],
+            replace(asked, offers=(replace(asked.offers[0], supply=asked.offers[0].supply + 1e3 * one),)),
+        )
     brought = (objective(changed) - found.solution.objective) * found.programme.unit_flop
     assert dual > 0
     assert brought == pytest.approx(1e3 * dual, rel=2e-3)  # spending counts for a thousandth
@@ -173,7 +179,9 @@ def test_earliest_is_what_a_search_by_hand_finds():
 
 
 def test_what_cannot_be_reached_says_how_far_it_gets():
-    with pytest.raises(InfeasibleError, match="1e.05 of 2e.05 accelerators are reached by the end of the plan in 2025-12"):
+    with pytest.raises(
+        InfeasibleError, match="1e.05 of 2e.05 accelerators are reached by the end of the plan in 2025-12"
+    ):
         earliest(question(offers=(offer(lead=2),), sites=(site(grid=1e9 * ONE),)), fleet=200e3)
     with pytest.raises(ValueError, match="one of a fleet and an amount"):
         earliest(question())
@@ -181,7 +189,9 @@ def test_what_cannot_be_reached_says_how_far_it_gets():
 
 def test_a_broken_floor_says_by_how_much_and_when():
     burn = np.full(T, 1e8)
-    with pytest.raises(InfeasibleError, match="cash binds: what is committed leaves .-200 million in 2025-12") as caught:
+    with pytest.raises(
+        InfeasibleError, match="cash binds: what is committed leaves .-200 million in 2025-12"
+    ) as caught:
         schedule(question(cash=money(cash_usd=1e9, burn_usd=burn)), COMPUTE)
     assert caught.value.remedy == "$200 million of funding by 2025-12"
     mended = money(cash_usd=1.2e9, burn_usd=burn)
