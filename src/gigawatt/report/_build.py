@@ -16,10 +16,11 @@ from gigawatt.report._build_rows import (
     QUARTER_COLUMNS,
     RETURN_COLUMNS,
     RUSH_COLUMNS,
-    UNCERTAIN_COLUMNS,
+    agreement,
     answer_rows,
     construction_rows,
     construction_words,
+    dated,
     displaced_words,
     fund_rows,
     fund_words,
@@ -29,6 +30,7 @@ from gigawatt.report._build_rows import (
     quarter_rows,
     return_rows,
     rush_rows,
+    uncertain_columns,
     uncertain_rows,
 )
 from gigawatt.report._build_words import run_dates, run_name, run_seconds, run_why, run_worth, runs
@@ -82,14 +84,14 @@ def _print_timeline(report: Mapping[str, Any], console: Console) -> None:
 
 def _print_uncertainty(report: Mapping[str, Any], console: Console) -> None:
     found = report["uncertainty"]
-    what = "the date" if report["goal"]["kind"] in ("fleet", "run") else "useful compute"
+    what = "the date" if dated(report) else "useful compute"
     matters = ", ".join(f"{name} ({value:+.2f})" for name, value in matter_rows(report)[:NAMED])
     _print(
         console,
         f"{what} under delays, {found['samples']:,} draws",
-        UNCERTAIN_COLUMNS,
+        uncertain_columns(report),
         uncertain_rows(report),
-        [f"matters most (rank correlation): {matters}"] if matters else (),
+        agreement(report) + ([f"matters most (rank correlation): {matters}"] if matters else []),
     )
 
 

@@ -92,7 +92,7 @@ def binding_chart(report: Mapping[str, Any]) -> Chart:
     name, _, periods = longest(report).partition("; ")
     return areas_chart(
         "binding",
-        f"{name[:1].upper()}{name[1:]} limits useful compute longest: {periods}" if periods else "Nothing limits",
+        f"What limits useful compute longest: {name}, {periods}" if periods else "Nothing limits useful compute",
         "Share of each limit in what one more accelerator in service would be worth, from the duals of the plan; where the band is empty more of anything would not count.",
         edges(report),
         {name: held(values) for name, values in rows.items()},
@@ -271,8 +271,16 @@ def cash_chart(report: Mapping[str, Any]) -> Chart | None:
         columns=["at the end of", *shown],
         table=sampled(labels, *([usd(value) for value in series] for series in shown.values())),
         log=False,
-        y_range=(min(*values, 0.0) / factor * 1.05, max(*values, 1.0) / factor * 1.05),
+        y_range=_round_range(min(values) / factor, max(values) / factor),
     )
+
+
+def _round_range(low: float, high: float) -> tuple[float, float] | None:
+    """Return round ends of an axis that goes below zero, None where it need not."""
+    if low >= 0:
+        return None
+    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-9) / 2))
+    return step * math.floor(low / step), step * max(math.ceil(high / step), 0)
 
 
 def compute_chart(report: Mapping[str, Any]) -> Chart:
@@ -335,7 +343,7 @@ def matters_chart(report: Mapping[str, Any]) -> Chart | None:
         return None
     return bars_chart(
         "matters",
-        f"{rows[0][0][:1].upper()}{rows[0][0][1:]} matters most",
+        f"What matters most: {rows[0][0]}",
         "Rank correlation of each draw with the useful compute, over all draws; below zero where more of it is less compute.",
         [(name, abs(value), f"{value:+.2f}", "") for name, value in rows],
         unit="rank correlation, without its sign",

@@ -24,11 +24,12 @@ from gigawatt.report._build_rows import (
     QUARTER_COLUMNS,
     RETURN_COLUMNS,
     RUSH_COLUMNS,
-    UNCERTAIN_COLUMNS,
+    agreement,
     answer_rows,
     cash_flow_rows,
     construction_rows,
     construction_words,
+    dated,
     displaced_words,
     fund_rows,
     fund_words,
@@ -38,9 +39,10 @@ from gigawatt.report._build_rows import (
     quarter_rows,
     return_rows,
     rush_rows,
+    uncertain_columns,
     uncertain_rows,
 )
-from gigawatt.report._build_words import run_dates, run_name, run_seconds, run_why, run_worth, runs
+from gigawatt.report._build_words import run_name, run_seconds, run_why, run_worth, runs
 from gigawatt.report._page import Card, Cards, Cell, Notes, Section, Table, page
 
 
@@ -90,10 +92,12 @@ def _answer(report: Mapping[str, Any]) -> list[Any]:
 
 def _limits(report: Mapping[str, Any]) -> list[Any]:
     rows: list[list[str | Cell]] = []
+    labels = report["calendar"]["labels"]
     for run in runs(report):
         also = run_seconds(run)
         name = Cell(text=run_name(run), note=f"also {also}" if also else "")
-        rows.append([run_dates(run, report), name, run_worth(run, report), run_why(run, report) or "-"])
+        when = Cell(text=labels[run.first], note=f"to {labels[run.last]}" if run.last > run.first else "")
+        rows.append([when, name, run_worth(run, report), run_why(run, report) or "-"])
     return [
         binding_chart(report),
         *worth_charts(report),
@@ -124,14 +128,14 @@ def _construction(report: Mapping[str, Any]) -> list[Any]:
 
 
 def _delays(report: Mapping[str, Any]) -> list[Any]:
-    dated = report["goal"]["kind"] in ("fleet", "run")
     return [
         Table(
-            columns=UNCERTAIN_COLUMNS,
+            columns=uncertain_columns(report),
             rows=uncertain_rows(report),
-            title=f"{'Date of the goal' if dated else 'Useful compute'} by how orders are placed",
+            title=f"{'Date of the goal' if dated(report) else 'Useful compute'} by how orders are placed",
             caption="Each draw has its own supply, connection, units, rounds and launches, the same for every row. Ordered for delays: the plan made for the late end of every draw. Best for what came: no plan can be better.",
         ),
+        Notes(items=agreement(report)) if agreement(report) else None,
         matters_chart(report) if matter_rows(report) else None,
     ]
 

@@ -16,9 +16,8 @@ from gigawatt.report._build_words import (
     training_words,
 )
 
-QUARTER_COLUMNS = ("quarter", "fleet", "delivered", "waiting", "power used of", "cash")
+QUARTER_COLUMNS = ("quarter", "fleet", "delivered", "waiting", "power in use", "cash")
 NEARER_COLUMNS = ("a month nearer with", "amount", "cost", "when")
-UNCERTAIN_COLUMNS = ("", "P10", "P50", "P90", "reached")
 RETURN_COLUMNS = ("", "NPV", "IRR", "money back", "payback")
 RUSH_COLUMNS = ("offer", "wait", "with premium", "premium", "net", "verdict")
 CONSTRUCTION_COLUMNS = ("site", "milestone", "P10", "P50", "P90")
@@ -54,7 +53,9 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         done = run["done"] or f"{run['done_flop'] / run['flop']:.0%} done"
         rows.append(("training run", f"{done}; begins {run['begin']}" if run["begin"] else "never begins"))
     if kind != "npv":
-        rows.append(("net present value", usd(report["returns"]["project"]["npv_usd"])))
+        earns = any(max(line["amounts"]) > 0 for line in report["cash_flow"]["lines"] if line["group"] == "operating")
+        value = usd(report["returns"]["project"]["npv_usd"])
+        rows.append(("net present value", value if earns else f"{value}; no income is planned"))
     if report["balance_usd"] is not None:
         least = min(range(len(labels)), key=lambda i: report["balance_usd"][i])
         rows.append(("least cash", f"{usd(report['balance_usd'][least])}; {labels[least]}"))
@@ -112,19 +113,35 @@ def nearer_rows(report: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def uncertain_columns(report: Mapping[str, Any]) -> list[str]:
+    """Return the columns of `uncertain_rows`."""
+    return ["", "P10", "P50", "P90", *(["reached"] if dated(report) else [])]
+
+
+def dated(report: Mapping[str, Any]) -> bool:
+    """Return whether the goal is to be reached at the earliest."""
+    return report["goal"]["kind"] in ("fleet", "run")
+
+
+def agreement(report: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said where the plan is as good as the best for what came."""
+    outcomes = report["uncertainty"]["outcomes"]
+    same = outcomes["expected"] == outcomes["robust"] == outcomes["hindsight"]
+    return ["the three agree: no order that is left to the plan changes the outcome"] if same else []
+
+
 def uncertain_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """Return P10, P50 and P90 of the date of the goal, or of the compute by its date, by policy."""
     uncertainty = report["uncertainty"]
-    dated = report["goal"]["kind"] in ("fleet", "run")
     rows = []
     for name, words in POLICIES.items():
         outcome = uncertainty["outcomes"][name]
         values = (
             date_words(uncertainty["dates"][name])
-            if dated
+            if dated(report)
             else [format_quantity(value, "FLOP") for value in outcome["flop"]]
         )
-        rows.append([words, *values, f"{outcome['reached_share']:.0%}" if dated else "-"])
+        rows.append([words, *values, *([f"{outcome['reached_share']:.0%}"] if dated(report) else [])])
     return rows
 
 

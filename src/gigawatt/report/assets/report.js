@@ -140,7 +140,7 @@
 
     // one line per row, named at its end; whiskers are [x, low, middle, high], bands name stretches of the axis, marks values
     lines: (chart, width) => {
-      const BOTTOM = 48, LINE = 15, many = chart.rows.length > 1;
+      const BOTTOM = chart.x_unit === "date" ? 28 : 48, LINE = 15, many = chart.rows.length > 1;
       const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers, ...row.envelope].map((point) => point[0])), first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
       const peak = Math.max(...chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3]), ...row.envelope.map((point) => point[2])]));
       const ten = 10 ** Math.floor(Math.log10(peak || 1)), above = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= peak);
@@ -212,13 +212,13 @@
     // the next; rows that do not add up (`filled` false) are lines, with gaps where there is no value
     areas: (chart, width) => {
       const shown = [...chart.rows.map((row) => row.label), ...(chart.line ? [chart.line.label] : [])], top = legend(shown, width), x = chart.x;
-      const pairs = (row) => row.values.map((value, i) => [x[i], value]), step = chart.held ? "end" : false;
+      const pairs = (row) => row.values.map((value, i) => [x[i], value]), step = chart.held ? "end" : false, bottom = chart.x_unit === "date" ? 28 : 48;
       const part = (row, i) => {
         const color = hue(row.hue ?? i), type = ["solid", "dashed", "dotted"][i % 3];
         return chart.filled ? { stack: "all", color, lineStyle: { width: 0 }, areaStyle: { color, opacity: 0.9 } } : { color, lineStyle: { color, width: 2.5, type } };
       };
       return {
-        height: top.height + 300, legend: top.legend, grid: { left: 60, right: 24, top: top.height + 8, bottom: 48 },
+        height: top.height + 252 + bottom, legend: top.legend, grid: { left: 60, right: 24, top: top.height + 8, bottom },
         xAxis: along(chart.x_unit, { min: x[0], max: x.at(-1), nameGap: 28, splitLine: { show: false } }),
         yAxis: values(chart.unit, { min: 0, max: chart.end ?? undefined, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
         series: [
