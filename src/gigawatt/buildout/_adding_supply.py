@@ -67,15 +67,15 @@ class Project:
         low, best, high = self.capex_usd
         return low * (1 - self.subsidy.high), best * (1 - self.subsidy.best), high * (1 - self.subsidy.low)
 
-    def output(self, calendar: Calendar, chip: str = "", end: str = "best") -> Array:
+    def output(self, calendar: Calendar, chip: str = "", end: str = "best", lead_s: float = 0.0) -> Array:
         """Return the units of the stage that the project makes per period, (P,), in ripe equivalents for `chip`.
 
-        `end` "low" builds and ramps slowly and ripens late, "high" fast. Raises ValueError for another end.
+        They are counted `lead_s` after their stage began on them. `end` "low" builds and ramps slowly and ripens late, "high" fast. Raises ValueError for another end.
         """
         if end not in ENDS:
             raise ValueError(f"end must be one of {', '.join(ENDS)}, not {end!r}")
         slow = {"low": "high", "best": "best", "high": "low"}[end]
-        first = self.start_s + getattr(self.build, slow)
+        first = self.start_s + getattr(self.build, slow) + lead_s
         ramp = max(getattr(self.ramp, slow), 1.0)
         edges = calendar.edges_s
         age = np.maximum(edges - first, 0.0)
@@ -179,8 +179,7 @@ def packaged_project(
 def add_supply(projects: Sequence[Project], supply: ChipSupply) -> AddedSupply:
     """Return what projects change for one chip that uses all of their output.
 
-    New capacity counts in chips when it is made: the time from there to the counting point is that of the stage and
-    belongs into `start_s`. Extra chips go to the funders by take-or-pay, each in proportion to what the funder paid for,
+    New capacity counts in chips when they reach the counting point of the supply. Extra chips go to the funders by take-or-pay, each in proportion to what the funder paid for,
     and the rest to all others. Raises ValueError for no projects or a stage that the chip does not use.
     """
     if not projects:
@@ -225,7 +224,10 @@ def _stage_extra(projects: Sequence[Project], supply: ChipSupply, end: str) -> d
     per_unit = chips_of_stage(supply.chip)
     found: dict[str, Array] = {}
     for project in projects:
-        chips = project.output(supply.calendar, supply.chip, end) * per_unit[project.stage].best
+        chips = (
+            project.output(supply.calendar, supply.chip, end, supply.lead_s[project.stage])
+            * per_unit[project.stage].best
+        )
         found[project.stage] = found.get(project.stage, np.zeros(supply.calendar.periods)) + chips
     return found
 
@@ -233,7 +235,7 @@ def _stage_extra(projects: Sequence[Project], supply: ChipSupply, end: str) -> d
 def _with_extra(supply: ChipSupply, extra: Mapping[str, Array]) -> ChipSupply:
     stages = {s: units + extra.get(s, 0.0) for s, units in supply.stages.items()}
     drawn = {s: units + extra.get(s, 0.0) for s, units in supply.stage_samples.items()}
-    return supply_of(supply.chip, supply.vendor, supply.calendar, stages, drawn)
+    return supply_of(supply.chip, supply.vendor, supply.calendar, stages, drawn, supply.lead_s)
 
 
 def _sentences(found: AddedSupply) -> tuple[str, ...]:

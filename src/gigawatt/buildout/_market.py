@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -203,8 +204,8 @@ def share_out(supply: Array, claims: Array, left: Array) -> Array:
     order = np.argsort(level, axis=0, kind="stable")
     sorted_level = np.take_along_axis(level, order, axis=0)
     sorted_claim = np.take_along_axis(claims, order, axis=0)
-    need = np.where(np.isfinite(sorted_level), sorted_level, 0.0) * sorted_claim
-    filled = np.cumsum(need, axis=0) - need  # what the orders before this one take when full
+    need = np.where(sorted_claim > 0.0, sorted_level, 0.0) * sorted_claim  # endless for those that are never full
+    filled = np.concatenate([np.zeros((1, need.shape[1])), np.cumsum(need, axis=0)[:-1]])  # by the orders before
     rest = np.flip(np.cumsum(np.flip(sorted_claim, axis=0), axis=0), axis=0)  # claims of this order and those after it
     with np.errstate(divide="ignore", invalid="ignore"):
         levels = np.where(rest > 0.0, np.maximum(supply - filled, 0.0) / rest, 0.0)
@@ -236,3 +237,9 @@ def redirect(
         out[source, :, when] -= moved
         out[target, :, when] += moved
     return out
+
+
+def export_parts() -> tuple[tuple[str, ...], tuple[date, ...]]:
+    """Return the chips that were made for regions under export rules, and the days on which the rules changed."""
+    parts = [chip for row in rows("export_rules.csv") for chip in row["replaced_by"].split(";") if chip]
+    return tuple(dict.fromkeys(parts)), tuple(sorted(day_of(row["date"]) for row in rows("export_rules.csv")))

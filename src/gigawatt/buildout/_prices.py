@@ -34,6 +34,7 @@ _CALLED = {
     "MI300X": ("", "", ("AMD Instinct MI300X",)),
     "MI300A": ("", "", ("AMD Instinct MI300A",)),
 }
+FEW = 3
 _REACH = 0.25  # ends of a listing that stands alone: list prices of one day differ by as much
 
 
@@ -90,8 +91,8 @@ def price_series(chip: str, kind: str = "purchase", as_of: date | None = None) -
     """Return the dated prices of a chip: USD to buy one, USD per second to rent one.
 
     Yearly prices count for the middle of their year; listings of one month are joined to their median with the
-    least and the most as ends. Facts and listings are not mixed, as listings are those of small buyers: the series with
-    more dates counts, the facts where they have as many.
+    least and the most as ends. Facts and listings are not mixed. To buy, listings count only where no yearly price is
+    known, as they are those of small buyers; to rent, where facts have fewer than FEW dates and listings more.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -99,7 +100,8 @@ def price_series(chip: str, kind: str = "purchase", as_of: date | None = None) -
     key = f"gpu_price.{yearly}" if kind == "purchase" else f"rental.{rent}"
     facts = load_catalog().facts.get(key, ()) if (yearly if kind == "purchase" else rent) else ()
     points = [(_middle(fact.date), fact) for fact in facts]
-    points = max(points, _listings(listed, kind), key=len)
+    if len(points) < (FEW if kind == "rental" else 1):
+        points = max(points, _listings(listed, kind), key=len)
     points = [(day, value) for day, value in points if as_of is None or day_of(day) <= as_of]
     if not points:
         raise ValueError(f"no {kind} price of {chip!r} is known by {as_of or 'now'}; known: {', '.join(_CALLED)}")

@@ -17,7 +17,8 @@ from gigawatt.buildout._supply import ChipSupply
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """When an order arrives: units per period, (P,), the quarters of its first and last unit ("" where the plan ends
-    before that), the mean month counted from the order, and what is missing at the end.
+    before that), the mean wait from the order on, and what is missing at the end. `last_range` are the quarters of the
+    last unit at the 5th and 95th percentile of the samples.
 
     `by_sample_last` is the period in which each sample is complete (P where it is not), (S,).
     """
@@ -25,6 +26,7 @@ class Delivered:
     units: Array
     first: str
     last: str
+    last_range: tuple[str, str]
     mean_wait_s: float
     missing: float
     by_sample_last: Array
@@ -35,6 +37,7 @@ class Delivered:
             "units": self.units.tolist(),
             "first": self.first,
             "last": self.last,
+            "last_range": list(self.last_range),
             "mean_wait_s": self.mean_wait_s,
             "missing": self.missing,
         }
@@ -158,14 +161,15 @@ def _arrival(found: Deliveries, order: Order, supply: ChipSupply) -> Delivered:
     total = np.cumsum(units, axis=1)
     full = total >= order.units * (1.0 - 1e-9)
     last = np.where(full.any(axis=1), full.argmax(axis=1), calendar.periods)
-    middle = float(np.median(last))
+    early, middle, late = (int(np.ceil(value)) for value in np.percentile(last, (5, 50, 95)))
     begin = calendar.edges_s[order.placed]
     arrived = (calendar.edges_s[:-1] + calendar.length_s / 2.0 - begin) * mean
     some = np.flatnonzero(mean > 0.0)
     return Delivered(
         units=mean,
         first=_quarter(supply, int(some[0])) if len(some) else "",
-        last=_quarter(supply, int(np.ceil(middle))) if middle < calendar.periods else "",
+        last=_quarter(supply, middle),
+        last_range=(_quarter(supply, early), _quarter(supply, late)),
         mean_wait_s=float(arrived.sum() / mean.sum()) if mean.sum() > 0.0 else 0.0,
         missing=max(float(order.units - mean.sum()), 0.0),
         by_sample_last=last.astype(np.float64),
@@ -173,6 +177,8 @@ def _arrival(found: Deliveries, order: Order, supply: ChipSupply) -> Delivered:
 
 
 def _quarter(supply: ChipSupply, period: int) -> str:
+    if period >= supply.calendar.periods:
+        return ""
     day = supply.calendar.first_day(period)
     return f"{day.year}-Q{(day.month + 2) // 3}"
 
@@ -185,10 +191,9 @@ def _verdict(found: RushOrder) -> str:
         word = "The premium pays: the rent of the time gained is above it over the whole range of prices"
     elif found.premium_usd[0] > high:
         word = "The premium does not pay: the rent of the time gained is below it over the whole range of prices"
+    elif best > found.premium_usd[1]:
+        word = "The premium pays at best values, but not over the whole range of prices"
     else:
-        word = (
-            "The premium " + ("pays" if best > found.premium_usd[1] else "does not pay") + " at best values, not at all"
-        )
-        word = word if best > found.premium_usd[1] else "The premium does not pay at best values, but may"
+        word = "The premium does not pay at best values, but may within the range of prices"
     spare = "; part of the order is missing at the end of the plan" if found.with_premium.missing > 1.0 else ""
     return f"{word} ({when}{spare})."

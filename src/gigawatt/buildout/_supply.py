@@ -64,7 +64,8 @@ class ChipSupply:
     """Units of a chip per period, (P,): best, and the 5th and 95th percentile of `samples` (S, P).
 
     `stages` says what every stage alone would let through, (P,), `stage_samples` the same by sample, (S, P), `binding`
-    the stage that is least in each period, `binding_share` (stages, P) the share of samples in which each is.
+    the stage that is least in each period, `binding_share` (stages, P) the share of samples in which each is, `lead_s`
+    the best time from the start of each stage to the counting point.
     """
 
     chip: str
@@ -78,6 +79,7 @@ class ChipSupply:
     stage_samples: Mapping[str, Array] = field(repr=False)
     binding: tuple[str, ...]
     binding_share: Mapping[str, Array] = field(repr=False)
+    lead_s: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -110,12 +112,18 @@ def monthly_supply(
     for line in lines:
         best = {use.stage: _stage_chips(line, use, calendar, 0, seed)[0] for use in line.uses}
         drawn = {use.stage: _stage_chips(line, use, calendar, samples, seed) for use in line.uses} if samples else {}
-        found.append(supply_of(line.chip, line.vendor, calendar, best, drawn))
+        leads = {use.stage: use.lead_s for use in line.uses}
+        found.append(supply_of(line.chip, line.vendor, calendar, best, drawn, leads))
     return tuple(found)
 
 
 def supply_of(
-    chip: str, vendor: str, calendar: Calendar, stages: Mapping[str, Array], stage_samples: Mapping[str, Array]
+    chip: str,
+    vendor: str,
+    calendar: Calendar,
+    stages: Mapping[str, Array],
+    stage_samples: Mapping[str, Array],
+    lead_s: Mapping[str, float],
 ) -> ChipSupply:
     """Return the supply that follows from what every stage lets through: best (P,), and samples (S, P) or nothing."""
     names = list(stages)
@@ -137,6 +145,7 @@ def supply_of(
         stage_samples=drawn,
         binding=tuple(names[i] for i in table.argmin(axis=0)),
         binding_share={name: np.asarray((least == i).mean(axis=0)) for i, name in enumerate(names)},
+        lead_s=dict(lead_s),
     )
 
 

@@ -10,20 +10,24 @@ from functools import lru_cache
 import numpy as np
 
 from gigawatt.buildout._calendar import Calendar, day_of
-from gigawatt.buildout._ranges import DatedRange
+from gigawatt.buildout._ranges import Array, DatedRange
 from gigawatt.buildout._stages import chip_names, chips_of_stage, stage_capacity, stage_share, vendor_of, wafers
 from gigawatt.buildout._supply import StageUse, SupplyLine, monthly_supply
 from gigawatt.buildout._supply_tables import at_key, known_by, rows, sourced
 from gigawatt.catalog import ChipQuarter, chip_supply
 from gigawatt.evidence import Sourced
 
+# 95th percentile of Student's t for 1, 2, 3 ... degrees of freedom, and of very many
+STUDENT_T = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.645)
+LONE_REACH = 2.0  # an estimate of this project
 SOLD = ("packaging", "board")  # the steps from the start of packaging to the sale, which the series counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What a vendor's share of packaging was multiplied by: the median of sold over chain of `quarters`, their range.
+    """What a vendor's share of packaging was multiplied by: the median of sold over chain of `quarters`.
 
+    `low` and `high` bound a further quarter with 90 % certainty: Student's t on the logarithms of the ratios.
     `sold` are the units of those quarters in wafers' worth of packages, `chain` those that the chain gives unscaled.
     """
 
@@ -78,15 +82,24 @@ def calibration(vendor: str, as_of: date | None = None) -> Calibration | None:
         return None
     chain = tuple(_chain_wafers(vendor, quarter, as_of) for quarter in found)
     ratios = np.array(list(found.values())) / np.array(chain)
+    reach = _reach(np.log(ratios))
     return Calibration(
         vendor=vendor,
         factor=float(np.median(ratios)),
-        low=float(ratios.min()),
-        high=float(ratios.max()),
+        low=float(np.median(ratios) / reach),
+        high=float(np.median(ratios) * reach),
         quarters=tuple(found),
         sold=tuple(found.values()),
         chain=chain,
     )
+
+
+def _reach(logs: Array) -> float:
+    """Return the factor within which a further value lies with 90 % certainty; LONE_REACH where there is one value."""
+    n = len(logs)
+    if n < 2:
+        return LONE_REACH
+    return float(np.exp(STUDENT_T[min(n - 2, len(STUDENT_T) - 1)] * np.std(logs, ddof=1) * np.sqrt(1.0 + 1.0 / n)))
 
 
 def _wafer_mix(vendor: str, as_of: date | None) -> Mapping[str, Mapping[str, Sourced]]:

@@ -246,6 +246,22 @@ def validate_cases(
     print_json(result) if as_json else print_cases(result, console())
 
 
+@validate_app.command("supply")
+def validate_supply(
+    cutoff: Annotated[
+        str, typer.Option("--cutoff", help="The last quarter that may be known, such as 2023-Q4.")
+    ] = "2023-Q4",
+    as_json: AsJson = False,
+) -> None:
+    """Predict the chips of the quarters after a cutoff from what was known by then, and print the errors."""
+    from gigawatt.report import print_supply
+    from gigawatt.validation import backtest_supply as run
+
+    with working("predicting"):
+        result = run(cutoff)
+    print_json(result) if as_json else print_supply(result, console())
+
+
 @calibrate_app.command("fit")
 def calibrate_fit(
     measurements: Annotated[

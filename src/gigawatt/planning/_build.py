@@ -15,6 +15,7 @@ from gigawatt import buildout, finance
 from gigawatt._version import __version__
 from gigawatt.errors import InfeasibleError, InputError
 from gigawatt.planning._build_inputs import MONTH_S, BuildCase, ChipCase, build_case
+from gigawatt.planning._build_market import Fund, Rush, funds, rushes
 from gigawatt.planning._couple import evaluate
 from gigawatt.planning._inputs import resolve
 from gigawatt.scenario import FleetSection, Scenario
@@ -80,7 +81,10 @@ class BuildReport:
     run: RunOnFleet
     nearer: tuple[Nearer, ...]
     uncertainty: buildout.Uncertainty | None
+    rush: tuple[Rush, ...]
+    funds: tuple[Fund, ...]
     cash_flow: finance.CashFlow
+    levelised: finance.LevelisedCost
     returns: finance.InvestmentReturns
 
     @property
@@ -119,7 +123,10 @@ def build_scenario(
         uncertainty=None
         if count == 0
         else buildout.uncertain(case.question, plan, case.supplies, fleet=fleet, flop=flop, samples=count, seed=seed),
+        rush=rushes(case),
+        funds=funds(case),
         cash_flow=cash_flow,
+        levelised=levelised_of(case, plan, cash_flow, rate),
         returns=finance.investment_returns(cash_flow, rate=rate),
     )
 
@@ -332,11 +339,29 @@ def cash_flow_of(plan: buildout.BuildPlan) -> finance.CashFlow:
             lines.append(finance.CashLine(label="debt drawn and paid back", group="financing", amounts=change))
             lines.append(finance.CashLine(label="interest", group="financing", amounts=-interest))
     if plan.income_usd["service"].any():
-        resale = np.zeros(calendar.periods)
-        for c, chip in enumerate(plan.question.chips):
-            resale[-1] += (plan.placed[c, :, -1].sum() + plan.stock[c, -1]) * chip.resale_usd
-        lines.append(finance.CashLine(label="worth of the accelerators at the end", group="investing", amounts=resale))
+        lines.append(worth_at_end(plan))
     return finance.CashFlow(dates=tuple(calendar.first_day(i) for i in range(calendar.periods)), lines=tuple(lines))
+
+
+def worth_at_end(plan: buildout.BuildPlan) -> finance.CashLine:
+    """Return what the accelerators are worth in the last period."""
+    worth = np.zeros(plan.question.calendar.periods)
+    for c, chip in enumerate(plan.question.chips):
+        worth[-1] += (plan.placed[c, :, -1].sum() + plan.stock[c, -1]) * chip.resale_usd
+    return finance.CashLine(label="worth of the accelerators at the end", group="investing", amounts=worth)
+
+
+def levelised_of(
+    case: BuildCase, plan: buildout.BuildPlan, cash_flow: finance.CashFlow, rate: float
+) -> finance.LevelisedCost:
+    """Return the cost per accelerator-hour of useful work of the first accelerator: all cash out less the worth of the
+    accelerators at the end, over the useful work in hours of one that does nothing else.
+    """
+    hours = plan.useful_flop / case.question.chip(case.cases[0].accelerator).useful_flops / 3600.0
+    kept = plan.spending_usd.keys()
+    lines = (*(line for line in cash_flow.lines if line.label in kept), worth_at_end(plan))
+    costs = finance.CashFlow(dates=cash_flow.dates, lines=lines)
+    return finance.levelised_from_cash_flow(costs, hours, rate=rate)
 
 
 def build_dict(report: BuildReport) -> dict[str, Any]:
@@ -425,6 +450,12 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
                 name: [day(s) if s is not None else None for s in outcome.to_dict()["reached_s"]]
                 for name, outcome in uncertainty.outcomes.items()
             }
+        },
+        "rush": [each.to_dict() for each in report.rush],
+        "funds": [each.to_dict() for each in report.funds],
+        "levelised": {
+            "usd_per_useful_hour": report.levelised.usd_per_unit,
+            "denominator": f"hours of useful work of {case.cases[0].accelerator}",
         },
         "balance_usd": None if plan.question.money is None else plan.balance_usd.tolist(),
         "debt_usd": plan.debt_usd.tolist(),

@@ -22,7 +22,7 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.finance import residual_decline
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._inputs import Inputs, resolve
-from gigawatt.scenario import BuildSection, BuildSiteItem, ChipItem, FleetSection, Scenario, UnitItem
+from gigawatt.scenario import BuildSection, BuildSiteItem, ChipItem, FleetSection, OrderItem, Scenario, UnitItem
 
 Floats = buildout.Floats
 USUAL_FLEET = 100_000
@@ -119,7 +119,7 @@ def _calendar(section: BuildSection) -> Calendar:
 
 def _chip_case(scenario: Scenario, section: BuildSection, index: int) -> ChipCase:
     item = section.chips[index]
-    ordered = sum(order.count for order in item.orders or ()) or item.most
+    ordered = sum(order.count or 0 for order in item.orders or ()) or item.most
     count = section.reference_fleet or section.target or ordered or USUAL_FLEET
     alone = replace(
         scenario,
@@ -169,6 +169,16 @@ def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases:
         ships = first_delivery(case)
         for k, order in enumerate(case.item.orders or ()):
             placed = day_of(order.day)
+            if (order.count is None) == (order.amount is None):
+                problems.append(
+                    _wrong(
+                        scenario,
+                        f"chips.{case.index}.orders.{k}",
+                        "how much is ordered?",
+                        order.day,
+                        "a count or an amount",
+                    )
+                )
             if ships is not None and (ships - placed).days > LONGEST_AHEAD_DAYS:
                 problems.append(
                     _wrong(
@@ -253,6 +263,14 @@ def _price(case: ChipCase, calendar: Calendar) -> Floats:
     return np.asarray(path * (1.0 + (case.item.premium or 0.0)) + around)
 
 
+def counted(case: ChipCase, calendar: Calendar, order: OrderItem) -> float:
+    """Return the accelerators of an order, those that its amount pays for at the price of its date."""
+    if order.count is not None:
+        return float(order.count)
+    period = min(max(calendar.period_of(day_of(order.day)), 0), calendar.periods - 1)
+    return float(int((order.amount or 0.0) / _price(case, calendar)[period]))
+
+
 def _rent(case: ChipCase, calendar: Calendar) -> Floats:
     """Return what an accelerator is rented for, USD/s, (T,); by its compute against H100 where no price is known."""
     try:
@@ -282,9 +300,9 @@ def _offer(
         for order in orders:
             period = calendar.period_of(day_of(order.day))
             if period < 0:
-                before += order.count
+                before += counted(case, calendar, order)
             else:
-                given[period] += order.count
+                given[period] += counted(case, calendar, order)
     lead_s = item.lead_time
     if item.per_month is not None:
         supply = item.per_month * calendar.length_s / MONTH_S
@@ -328,24 +346,36 @@ def _offer(
 
 def _by_market(calendar: Calendar, case: ChipCase, found: buildout.ChipSupply) -> Floats:
     """Return what the given orders get in the queue with everybody else's, (T,): the mean over samples of the supply."""
-    item, rules = case.item, buildout.market_rules()
+    mine = [market_order(calendar, case, order) for order in case.item.orders or ()]
+    served = buildout.deliveries([*mine, *others_of(calendar, found)], found.samples, buildout.market_rules())
+    return np.asarray(served.of(BUYER).mean(axis=0))
+
+
+BUYER = "this plan"
+
+
+def market_order(calendar: Calendar, case: ChipCase, order: OrderItem) -> buildout.Order:
+    """Return an order as the market sees it: it takes part from when its first server can be on the site."""
+    item, placed = case.item, calendar.period_of(day_of(order.day))
     lead = _periods(calendar, buildout.order_lead_s() if item.lead_time is None else item.lead_time)
     ships = first_delivery(case)
     launch = calendar.period_of(ships) if ships is not None else 0
+    return buildout.Order(
+        buyer=BUYER,
+        units=counted(case, calendar, order),
+        placed=max(placed, 0),
+        earliest=max(placed + lead, launch, 0),
+        premium=item.premium or 0.0,
+        prepaid=item.deposit if item.deposit is not None else USUAL_DEPOSIT,
+    )
+
+
+def others_of(calendar: Calendar, found: buildout.ChipSupply) -> tuple[buildout.Order, ...]:
+    """Return the standing orders of all other buyers of a chip."""
     shares = buildout.buyer_shares(found.vendor, calendar.start.year, chip=found.chip)
-    others = buildout.standing_orders({name: share.best for name, share in shares.items()}, found, rules)
-    mine = [
-        buildout.Order(
-            buyer="this plan",
-            units=float(order.count),
-            placed=max(calendar.period_of(day_of(order.day)), 0),
-            earliest=max(calendar.period_of(day_of(order.day)) + lead, launch, 0),
-            premium=item.premium or 0.0,
-            prepaid=item.deposit if item.deposit is not None else USUAL_DEPOSIT,
-        )
-        for order in item.orders or ()
-    ]
-    return np.asarray(buildout.deliveries([*mine, *others], found.samples, rules).of("this plan").mean(axis=0))
+    return buildout.standing_orders(
+        {name: share.best for name, share in shares.items()}, found, buildout.market_rules()
+    )
 
 
 def _periods(calendar: Calendar, seconds: float) -> int:

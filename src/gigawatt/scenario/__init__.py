@@ -2,7 +2,7 @@
 object.
 """
 
-from gigawatt.scenario._build_fields import BuildSection, BuildSiteItem, ChipItem, UnitItem
+from gigawatt.scenario._build_fields import BuildSection, BuildSiteItem, ChipItem, FundItem, OrderItem, UnitItem
 from gigawatt.scenario._fields import (
     AcceleratorItem,
     FinanceSection,
@@ -25,8 +25,10 @@ __all__ = [
     "ChipItem",
     "FinanceSection",
     "FleetSection",
+    "FundItem",
     "GeneratorItem",
     "NetworkSection",
+    "OrderItem",
     "PowerSection",
     "ReliabilitySection",
     "Scenario",

@@ -29,7 +29,10 @@ class OrderItem(Section):
     """An order that has been decided."""
 
     day: DateText = Field(alias="date", examples=["2024-05"], description="When it is placed.")
-    count: Count = Field(description="How many accelerators.")
+    count: Count | None = Field(None, description="How many accelerators.")
+    amount: Money | None = Field(
+        None, examples=["$1.08 billion"], description="For how much, instead of a count; server and network included."
+    )
 
 
 class ChipItem(Section):
@@ -193,6 +196,27 @@ class MoneyItem(Section):
     )
 
 
+class FundItem(Section):
+    """Money that adds supply: fabs, packaging, memory and server lines."""
+
+    name: str = Field(examples=["alliance"], description="Name of the fund.")
+    amount: Money = Field(description="How much, after subsidies.")
+    day: DateText = Field(alias="date", examples=["2024-06"], description="When it is committed.")
+    accelerator: str | None = Field(
+        None,
+        examples=["B200 SXM"],
+        description="The accelerator of which more is wanted. Default: the first of `chips`.",
+    )
+    ready: DateText | None = Field(
+        None,
+        examples=["2028-01"],
+        description="By when what is built must be at full output. Default: two thirds of the plan.",
+    )
+    take_or_pay: Share | None = Field(
+        None, examples=["60 %"], description="Part of the added accelerators that the funder takes. Default: all."
+    )
+
+
 class BuildSection(Section):
     """The build-out: what is ordered, built and paid when, and what it is to be best in."""
 
@@ -212,6 +236,7 @@ class BuildSection(Section):
     chips: list[ChipItem] = Field(description="Accelerators that can be had.")
     sites: list[BuildSiteItem] = Field(description="Where they stand.")
     money: MoneyItem | None = Field(None, description="Cash. Default: no limit.")
+    funds: list[FundItem] | None = Field(None, description="Money that adds supply. Default: none.")
     earns: Share | None = Field(
         None,
         description="Part of the time for which accelerators in service earn their rental price. Default: 70 % for the goal npv, else none.",

@@ -1,13 +1,15 @@
-"""Predictions against published measurements: residuals of training steps, and cases of whole plans."""
+"""Predictions against published measurements: residuals of training steps, cases of whole plans, and the supply of chips."""
 
 from gigawatt.validation._cases import validate_cases
 from gigawatt.validation._fit import fit_training, write_fit
 from gigawatt.validation._memory import validate_memory
 from gigawatt.validation._parameters import parameters
 from gigawatt.validation._statistics import constant_elsewhere, one_constant, ranking, summarise
+from gigawatt.validation._supply import backtest_supply
 from gigawatt.validation._training import constant_rows, validate_training
 
 __all__ = [
+    "backtest_supply",
     "constant_elsewhere",
     "constant_rows",
     "fit_training",
