@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gigawatt.cli._common import AsJson, Overrides, console, print_json, working
+from gigawatt.errors import InfeasibleError
 
 
 def build(
@@ -50,7 +51,10 @@ def build(
             check_writable(target)
     question = load_scenario(scenario, overrides or ())
     with working("planning the build-out"):
-        report = build_scenario(question, samples=samples, seed=seed, levers=levers)
+        try:
+            report = build_scenario(question, samples=samples, seed=seed, levers=levers)
+        except InfeasibleError as error:
+            raise _with_remedy(error) from None
     data: dict[str, Any] = report.to_dict()
     if out is not None:
         write_atomically(out, build_page(data))
@@ -64,6 +68,13 @@ def build(
     for target in (out, cash_flow):
         if target is not None:
             typer.echo(f"wrote {target}")
+
+
+def _with_remedy(error: InfeasibleError) -> InfeasibleError:
+    """Return an error whose message says what would mend it."""
+    if not error.remedy or error.remedy in str(error):
+        return error
+    return InfeasibleError(f"{error}; it takes {error.remedy}", constraint=error.constraint, remedy=error.remedy)
 
 
 __all__ = ["build"]

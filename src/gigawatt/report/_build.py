@@ -21,7 +21,6 @@ from gigawatt.report._build_rows import (
     construction_rows,
     construction_words,
     dated,
-    displaced_words,
     fund_rows,
     fund_words,
     lead,
@@ -30,10 +29,11 @@ from gigawatt.report._build_rows import (
     quarter_rows,
     return_rows,
     rush_rows,
+    rush_words,
     uncertain_columns,
     uncertain_rows,
 )
-from gigawatt.report._build_words import run_dates, run_name, run_seconds, run_why, run_worth, runs
+from gigawatt.report._build_words import run_dates, run_name, run_seconds, run_why, run_worth, runs, until_goal
 from gigawatt.report._training import rows_table
 
 # Correlations that are named in the terminal.
@@ -42,6 +42,7 @@ NAMED = 3
 
 def print_build(report: Mapping[str, Any], console: Console) -> None:
     """Print a build-out (`BuildReport.to_dict()`)."""
+    report = until_goal(report)
     console.print(Text(report["scenario"], style="bold"))
     for sentence in lead(report):
         console.print(Text(sentence))
@@ -56,7 +57,7 @@ def print_build(report: Mapping[str, Any], console: Console) -> None:
         _print_uncertainty(report, console)
     _print_construction(report, console)
     if report.get("rush"):
-        _print(console, "paying for priority", RUSH_COLUMNS, rush_rows(report), displaced_words(report))
+        _print(console, "paying for priority", RUSH_COLUMNS, rush_rows(report), rush_words(report))
     if report.get("funds"):
         _print(console, "what more money would add", FUND_COLUMNS, fund_rows(report), fund_words(report))
     rate = report["returns"]["rate"]
@@ -109,7 +110,7 @@ def _print(
 ) -> None:
     console.print(Text(title, style="bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    words = {"verdict", "when", "milestone", "where it goes"}
+    words = {"when", "milestone"}
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index and heading not in words else "left", overflow="fold")
     for row in rows:

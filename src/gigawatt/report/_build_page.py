@@ -30,7 +30,6 @@ from gigawatt.report._build_rows import (
     construction_rows,
     construction_words,
     dated,
-    displaced_words,
     fund_rows,
     fund_words,
     lead,
@@ -39,15 +38,17 @@ from gigawatt.report._build_rows import (
     quarter_rows,
     return_rows,
     rush_rows,
+    rush_words,
     uncertain_columns,
     uncertain_rows,
 )
-from gigawatt.report._build_words import run_name, run_seconds, run_why, run_worth, runs
+from gigawatt.report._build_words import run_name, run_seconds, run_why, run_worth, runs, until_goal
 from gigawatt.report._page import Card, Cards, Cell, Notes, Section, Table, page
 
 
 def build_page(report: Mapping[str, Any]) -> str:
     """Return the page of a build-out (`BuildReport.to_dict()`)."""
+    report = until_goal(report)
     sections = [
         Section(title="The answer", blocks=_answer(report)),
         Section(title="What limits, and what more is worth", blocks=_limits(report)),
@@ -143,10 +144,10 @@ def _delays(report: Mapping[str, Any]) -> list[Any]:
 def _purchases(report: Mapping[str, Any]) -> list[Any]:
     rush = Table(columns=RUSH_COLUMNS, rows=rush_rows(report), title="Paying for priority")
     funds = Table(columns=FUND_COLUMNS, rows=fund_rows(report), title="What more money would add")
-    displaced, gains = displaced_words(report), fund_words(report)
+    verdicts, gains = rush_words(report), fund_words(report)
     return [
         rush if report.get("rush") else None,
-        Notes(items=displaced) if displaced else None,
+        Notes(items=verdicts) if verdicts else None,
         funds if report.get("funds") else None,
         Notes(items=gains) if gains else None,
     ]

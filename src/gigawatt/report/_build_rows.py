@@ -13,18 +13,21 @@ from gigawatt.report._build_words import (
     goal_words,
     longest,
     quarters,
+    stage_words,
     training_words,
 )
 
 QUARTER_COLUMNS = ("quarter", "fleet", "delivered", "waiting", "power in use", "cash")
 NEARER_COLUMNS = ("a month nearer with", "amount", "cost", "when")
 RETURN_COLUMNS = ("", "NPV", "IRR", "money back", "payback")
-RUSH_COLUMNS = ("offer", "wait", "with premium", "premium", "net", "verdict")
+RUSH_COLUMNS = ("order", "comes", "with premium", "mean wait", "with premium", "premium", "net")
 CONSTRUCTION_COLUMNS = ("site", "milestone", "P10", "P50", "P90")
-FUND_COLUMNS = ("fund", "amount", "where it goes", "more accelerators", "more tokens a year")
+FUND_COLUMNS = ("fund", "year", "more accelerators", "more tokens a year at its end")
 CASH = "cash"
 # Delays and tasks that are named as those that matter.
 MATTERING = 8
+# Buyers that are named; the others stand as a number.
+NAMED_BUYERS = 6
 
 
 def usd(value: float | None) -> str:
@@ -33,8 +36,8 @@ def usd(value: float | None) -> str:
 
 
 def whole(value: float) -> str:
-    """Return a number of accelerators."""
-    return f"{value + 0.0:,.0f}".replace("-0", "0") if abs(value) < 0.5 else f"{value:,.0f}"
+    """Return a value without decimals, never -0."""
+    return f"{abs(value) if abs(value) < 0.5 else value:,.0f}"
 
 
 def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -47,7 +50,7 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         "npv": ("net present value", usd(report["returns"]["project"]["npv_usd"])),
         "compute": ("useful compute", f"{format_quantity(compute_by(report), 'FLOP')}; by {report['goal']['by']}"),
     }[kind]
-    rows = [head, ("fleet at the end", f"{whole(report['fleet'][-1])}; accelerators in service, {labels[-1]}")]
+    rows = [head, ("fleet at the end", f"{whole(report['fleet'][-1])}; accelerators in service, end of {labels[-1]}")]
     rows.append(("limits longest", longest(report)))
     if kind != "run":
         done = run["done"] or f"{run['done_flop'] / run['flop']:.0%} done"
@@ -92,7 +95,7 @@ def quarter_rows(report: Mapping[str, Any]) -> list[list[str]]:
                 whole(report["fleet"][last]),
                 whole(delivered),
                 whole(waiting),
-                f"{used + 0.0:,.0f} of {available:,.0f} MW" if power else "-",
+                f"{whole(used)} of {whole(available)} MW" if power else "-",
                 usd(None if balance is None else balance[last]),
             ]
         )
@@ -185,27 +188,33 @@ def cash_flow_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]
 
 
 def rush_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return what paying for priority brings, by offer."""
+    """Return what paying for priority brings, by order: when it comes, mean wait, premium, rent of the time less it."""
     return [
         [
             row["offer"],
-            format_quantity(row["without"]["mean_wait_s"], "s"),
-            format_quantity(row["with_premium"]["mean_wait_s"], "s"),
+            *(_arrival(row[case]) for case in ("without", "with_premium")),
+            *(format_quantity(row[case]["mean_wait_s"], "s", 2) for case in ("without", "with_premium")),
             usd(row["premium_usd"][1]),
             usd(row["net_usd"]),
-            row["verdict"],
         ]
         for row in report.get("rush") or ()
     ]
 
 
-def displaced_words(report: Mapping[str, Any]) -> list[str]:
-    """Return who has fewer accelerators for the sake of each premium."""
+def _arrival(delivered: Mapping[str, Any]) -> str:
+    """Return the quarters in which an order comes, and what of it does not."""
+    first, last = delivered["first"], delivered["last"]
+    text = "never" if not first else first if first == last else f"{first} to {last}"
+    return f"{text}, {whole(delivered['missing'])} missing" if delivered["missing"] >= 1 else str(text)
+
+
+def rush_words(report: Mapping[str, Any]) -> list[str]:
+    """Return the verdict on each premium, and who has fewer accelerators for the sake of it."""
     found = []
     for row in report.get("rush") or ():
-        losers = ", ".join(f"{name} {whole(units)}" for name, units in row["displaced"].items() if units >= 1)
-        if losers:
-            found.append(f"{row['offer']}: fewer for {losers}")
+        found.append(f"{row['offer']}: {row['verdict']}")
+        if losers := buyers(row["displaced"]):
+            found.append(f"fewer for {losers}")
     return found
 
 
@@ -232,25 +241,34 @@ def construction_words(report: Mapping[str, Any]) -> list[str]:
 
 
 def fund_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return what so much money would add: fund, amount, split by stage, accelerators and tokens by year."""
-    return [
-        [
-            fund["name"],
-            usd(fund["usd"]),
-            ", ".join(f"{stage} {usd(value)}" for stage, value in fund["split"].items()),
-            ", ".join(f"{year}: {whole(units)}" for year, units in fund["extra_chips"].items()),
-            ", ".join(f"{year}: {format_quantity(value, 'token')}" for year, value in fund["tokens_per_year"].items()),
-        ]
-        for fund in report.get("funds") or ()
-    ]
+    """Return what so much money would add by year: accelerators, and tokens a year that all of them together give."""
+    rows = []
+    for fund in report.get("funds") or ():
+        years = [year for year, units in fund["extra_chips"].items() if units >= 1]
+        for i, year in enumerate(years):
+            tokens = format_quantity(fund["tokens_per_year"].get(year, 0.0), "token", 2)
+            rows.append([fund["name"] if i == 0 else "", year, whole(fund["extra_chips"][year]), tokens])
+        if not years:
+            rows.append([fund["name"], "-", "none", "none"])
+    return rows
 
 
 def fund_words(report: Mapping[str, Any]) -> list[str]:
-    """Return what is said of each fund: its note and who gains."""
+    """Return where the money of each fund goes, what is said of it, and who gains."""
     found = []
     for fund in report.get("funds") or ():
-        gainers = ", ".join(f"{name} {whole(units)}" for name, units in fund["gainers"].items())
-        text = "; ".join(part for part in (fund["note"], f"goes to {gainers}" if gainers else "") if part)
-        if text:
-            found.append(f"{fund['name']}: {text}")
+        parts = [f"{stage_words(stage)} {usd(value)}" for stage, value in fund["split"].items() if value >= 1]
+        found.append(f"{fund['name']}, {usd(fund['usd'])}: {', '.join(parts) or 'nothing to add'}")
+        if fund["note"]:
+            found.append(fund["note"])
+        if fund["gainers"]:
+            found.append(f"more for {buyers(fund['gainers'])}")
     return found
+
+
+def buyers(units: Mapping[str, float]) -> str:
+    """Return buyers with their accelerators, most first; those beyond NAMED_BUYERS as a number."""
+    ranked = sorted(((name, value) for name, value in units.items() if value >= 1), key=lambda pair: -pair[1])
+    named = ", ".join(f"{name} ({whole(value)})" for name, value in ranked[:NAMED_BUYERS])
+    rest = len(ranked) - NAMED_BUYERS
+    return f"{named} and {rest} more" if rest > 0 else named

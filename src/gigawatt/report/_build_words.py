@@ -198,6 +198,27 @@ def longest(report: Mapping[str, Any]) -> str:
     return f"{name}; {counts[name]} of {len(report['binding'])} {report['calendar']['step']}s"
 
 
+def until_goal(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report that ends with the period of the goal: what comes after it is not planned for it.
+
+    Cash flow and returns stay those of the whole plan.
+    """
+    labels = report["calendar"]["labels"]
+    end = len(labels) if report["goal"]["kind"] == "npv" else labels.index(report["goal"]["by"]) + 1
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: cut(each) for key, each in value.items()}
+        if not isinstance(value, list):
+            return value
+        if value and isinstance(value[0], Mapping | list):
+            return [cut(each) for each in value]
+        return value[:end] if len(value) == len(labels) else value
+
+    keys = ("fleet", "useful_flop", "calendar", "chips", "offers", "sites", "energy", "balance_usd", "debt_usd")
+    return {**report, **{key: cut(report[key]) for key in keys}, "binding": report["binding"][:end]}
+
+
 def quarters(report: Mapping[str, Any]) -> list[tuple[str, slice]]:
     """Return the quarters of the plan with their periods."""
     labels = report["calendar"]["labels"]
