@@ -308,18 +308,18 @@ def compute_chart(report: Mapping[str, Any]) -> Chart:
 
 def construction_charts(report: Mapping[str, Any]) -> list[Chart]:
     """Return when the tasks of each site are done, those that are critical marked."""
-    return [
-        dict(
-            timeline_chart(
-                f"construction-{i}",
-                "As planned; what is critical delays the end by its own delay.",
-                site["timeline"],
-                start=site.get("start") or report["calendar"]["start"],
-                critical=site["critical"],
-            )
+    charts: list[Chart] = []
+    for i, site in enumerate(report.get("construction") or ()):
+        chart = timeline_chart(
+            f"construction-{i}",
+            "As planned; what is critical delays the end by its own delay. The title has the middle of all draws.",
+            site["timeline"],
+            start=site.get("start") or report["calendar"]["start"],
+            critical=site["critical"],
         )
-        for i, site in enumerate(report.get("construction") or ())
-    ]
+        ends = [f"{name} on {days[1]}" for name, days in site["dates"].items() if days[1]]
+        charts.append({**chart, "title": f"{site['site']}: {ends[-1] if ends else 'the tasks'}"})
+    return charts
 
 
 def value_chart(report: Mapping[str, Any]) -> Chart:
@@ -344,7 +344,7 @@ def matters_chart(report: Mapping[str, Any]) -> Chart | None:
     return bars_chart(
         "matters",
         f"What matters most: {rows[0][0]}",
-        "Rank correlation of each draw with the useful compute, over all draws; below zero where more of it is less compute.",
+        "Rank correlation of each draw with the useful compute, over all draws; below zero where a later or larger draw means less compute.",
         [(name, abs(value), f"{value:+.2f}", "") for name, value in rows],
         unit="rank correlation, without its sign",
         columns=["draw", "rank correlation"],

@@ -96,9 +96,9 @@ def _limits(report: Mapping[str, Any]) -> list[Any]:
     labels = report["calendar"]["labels"]
     for run in runs(report):
         also = run_seconds(run)
-        name = Cell(text=run_name(run), note=f"also {also}" if also else "")
         when = Cell(text=labels[run.first], note=f"to {labels[run.last]}" if run.last > run.first else "")
-        rows.append([when, name, run_worth(run, report), run_why(run, report) or "-"])
+        more = Cell(text=run_worth(run, report), note=f"also limits: {also}" if also else "")
+        rows.append([when, run_name(run), more, run_why(run, report) or "-"])
     return [
         binding_chart(report),
         *worth_charts(report),

@@ -50,7 +50,7 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         "npv": ("net present value", usd(report["returns"]["project"]["npv_usd"])),
         "compute": ("useful compute", f"{format_quantity(compute_by(report), 'FLOP')}; by {report['goal']['by']}"),
     }[kind]
-    rows = [head, ("fleet at the end", f"{whole(report['fleet'][-1])}; accelerators in service, end of {labels[-1]}")]
+    rows = [head, ("fleet", f"{whole(report['fleet'][-1])}; accelerators in service, end of {labels[-1]}")]
     rows.append(("limits longest", longest(report)))
     if kind != "run":
         done = run["done"] or f"{run['done_flop'] / run['flop']:.0%} done"

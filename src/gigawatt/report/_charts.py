@@ -263,6 +263,8 @@ def timeline_chart(
         }
         for row in timeline["intervals"]
     ]
+    if critical:
+        rows.sort(key=lambda row: row["label"] != "critical")
     totals: dict[tuple[str, str], tuple[int, float]] = {}
     for row in timeline["intervals"]:
         count, seconds = totals.get((row["lane"], row["label"]), (0, 0.0))

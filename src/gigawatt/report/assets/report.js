@@ -89,14 +89,15 @@
       const bars = chart.rows.map((row) => { const from = row.total ? 0 : end; end = from + row.value; return { from, to: end }; });
       const low = Math.min(0, ...bars.map((one) => one.to)), high = Math.max(0, ...bars.map((one) => one.to)), span = high - low;
       // a label right of its bar, left of one that ends near the edge, inside one that has no room on either side
-      const label = ({ from, to }) => Math.max(from, to) <= low + 0.72 * span ? { position: "right", color: ink } : Math.min(from, to) > low + 0.25 * span ? { position: "left", color: ink } : { position: "insideRight", color: on(0) };
+      const label = ({ from, to }, shade) => Math.max(from, to) <= low + 0.72 * span ? { position: "right", color: ink } : Math.min(from, to) > low + 0.25 * span ? { position: "left", color: ink } : { position: "insideRight", color: on(shade) };
+      const shade = (row) => row.total ? 4 : row.value < 0 ? 1 : 0;
       const stacked = { ...bar, stack: "all", stackStrategy: "all" };
       return {
         height: 60 + 30 * chart.rows.length,
         grid: { left, right: 24, top: 8, bottom: 44 }, yAxis: names(chart.rows, left), xAxis: values(chart.unit, low < 0 ? { splitNumber: width < 600 ? 2 : 5 } : upTo(high, width)),
         series: [
           { ...stacked, silent: true, itemStyle: { color: "transparent" }, data: bars.map((one) => one.from) },
-          { ...stacked, data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: hue(row.total ? 4 : row.value < 0 ? 1 : 0) }, label: { show: true, ...label(bars[i]), formatter: row.text } })) },
+          { ...stacked, data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: hue(shade(row)) }, label: { show: true, ...label(bars[i], shade(row)), formatter: row.text } })) },
         ],
         tooltip: { formatter: (p) => hint(chart.rows[p.dataIndex]) },
       };
@@ -230,7 +231,7 @@
     },
 
     timeline: (chart, width) => {
-      const kinds = [...new Set(chart.rows.map((row) => row.label))], end = Math.max(...chart.rows.map((row) => row.end)), top = legend(chart.legend, width), left = 4 + margin(chart.lanes.map((label) => ({ label })), width);
+      const kinds = [...new Set(chart.rows.map((row) => row.label))], rows = Map.groupBy(chart.rows, (row) => row.label), of = (kind) => rows.get(kind), end = Math.max(...chart.rows.map((row) => row.end)), top = legend(chart.legend, width), left = 4 + margin(chart.lanes.map((label) => ({ label })), width);
       return {
         height: top.height + 56 + 36 * chart.lanes.length,
         grid: { left, right: 20, top: top.height, bottom: 44 }, legend: top.legend,
@@ -238,14 +239,15 @@
         xAxis: chart.unit === "date" ? along("date", { min: Math.min(...chart.rows.map((row) => row.start)), max: end }) : values(chart.unit, upTo(end, width)),
         series: kinds.map((kind, i) => ({
           name: kind, type: "custom", itemStyle: { color: hue(i) }, encode: { x: [1, 2], y: 0 },
-          data: chart.rows.filter((row) => row.label === kind).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text, name: row.name ?? kind })),
+          data: of(kind).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text, name: row.name })),
           renderItem: (params, api) => {
             const from = api.coord([api.value(1), api.value(0)]), to = api.coord([api.value(2), api.value(0)]);
             const height = Math.min(24, api.size([0, 1])[1] * 0.62), across = Math.max(to[0] - from[0], 1);
+            const { name, lane } = of(kind)[params.dataIndex], inside = name !== lane && across > wide(name) + 8;
             return {
               type: "rect", shape: { x: from[0], y: from[1] - height / 2, width: across, height },
               style: { fill: hue(i), stroke: paper, lineWidth: across > 4 ? 1 : 0 },
-              textContent: across > wide(kind) + 8 ? { style: { text: kind, fill: on(i), fontSize: 12, fontFamily: family } } : undefined, textConfig: { position: "inside" },
+              textContent: inside ? { style: { text: name, fill: on(i), fontSize: 12, fontFamily: family } } : undefined, textConfig: { position: "inside" },
             };
           },
         })),
