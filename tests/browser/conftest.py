@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 import gigawatt
-from gigawatt.planning import goodput_scenario, power_scenario, train_scenario
-from gigawatt.report import goodput_page, plan_page, power_page, train_page
+from gigawatt.planning import build_scenario, goodput_scenario, power_scenario, train_scenario
+from gigawatt.report import build_page, goodput_page, plan_page, power_page, train_page
 from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
 EXAMPLES = Path(__file__).parents[2] / "examples"
+BUILD = Path(__file__).parents[1] / "data" / "build-small.yaml"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -63,6 +64,15 @@ def power_of():
     return power_page(power_scenario(scenario, duration_s=600.0, resolution_s=0.05).to_dict())
 
 
+def build_of(*settings):
+    return build_page(build_scenario(load_scenario(BUILD, settings)).to_dict())
+
+
+@pytest.fixture
+def build_html():
+    return build_of
+
+
 @pytest.fixture
 def train_html():
     return train_of
@@ -77,10 +87,11 @@ def goodput_html():
 def pages(tmp_path_factory, study_folder):
     """The file of each kind of page."""
     folder = tmp_path_factory.mktemp("pages")
-    for name, html in (("plan", plan_of()), ("train", train_of()), ("goodput", goodput_of()), ("power", power_of())):
-        (folder / f"{name}.html").write_text(html, encoding="utf-8")
+    made = {"plan": plan_of, "train": train_of, "goodput": goodput_of, "power": power_of, "build": build_of}
+    for name, make in made.items():
+        (folder / f"{name}.html").write_text(make(), encoding="utf-8")
     study = next(study_folder.glob("*.html"))
-    return {"study": study, **{name: folder / f"{name}.html" for name in ("plan", "train", "goodput", "power")}}
+    return {"study": study, **{name: folder / f"{name}.html" for name in made}}
 
 
 @pytest.fixture

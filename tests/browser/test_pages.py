@@ -2,7 +2,7 @@
 
 import pytest
 
-KINDS = ("plan", "train", "goodput", "power", "study")
+KINDS = ("plan", "train", "goodput", "power", "build", "study")
 VIEWS = {"wide": (1280, "light"), "dark phone": (390, "dark")}
 HEADINGS = {
     "plan": (
@@ -25,6 +25,13 @@ HEADINGS = {
         "What would calm it",
         "Power caps",
         "The year",
+    ),
+    "build": (
+        "The answer",
+        "What limits, and what more is worth",
+        "Fleet and power",
+        "Under delays",
+        "Money",
     ),
     "study": (
         "The answer",
@@ -165,6 +172,14 @@ def test_a_fleet_in_which_nothing_fails_is_drawn_too(visit, write, goodput_html)
     page = visit(write(goodput_html("reliability.failure_rate=0 /day")), 390)
     assert page.complaints == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_build_out_is_drawn_over_dates_and_with_a_value_below_zero(visit, write, build_html):
+    page = visit(write(build_html()), 400, "dark")
+    for name, words in (("What limits useful compute longest", "2025"), ("Net present value", "-$")):
+        assert words in page.get_by_role("img", name=name).text_content()
+    assert page.evaluate(TOUCHING) == []
+    assert page.complaints == []
 
 
 def test_the_filter_finds_assumptions(visit, pages):

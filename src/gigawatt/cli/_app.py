@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gigawatt._version import __version__
+from gigawatt.cli._build import build
 from gigawatt.cli._common import (
     EXIT_FAULT,
     EXIT_INFEASIBLE,
@@ -44,6 +45,7 @@ app.add_typer(calibrate_app, name="calibrate")
 
 app.command()(goodput)
 app.command()(power)
+app.command()(build)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 

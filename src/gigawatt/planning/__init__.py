@@ -1,5 +1,6 @@
 """Couples the engines: from one scenario to the plan, its binding constraint and its interval."""
 
+from gigawatt.planning._build import BuildReport, build_scenario
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._explain import evaluate_formula, explain
 from gigawatt.planning._goodput import LONGEST_DAYS, GoodputReport, goodput_scenario
@@ -26,6 +27,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Answer",
     "Binding",
+    "BuildReport",
     "CapRow",
     "Constraint",
     "Evaluation",
@@ -42,6 +44,7 @@ __all__ = [
     "as_written",
     "ask",
     "best_cap",
+    "build_scenario",
     "evaluate",
     "evaluate_formula",
     "explain",

@@ -1,6 +1,8 @@
 """What people see: terminal, HTML, tables, JSON Schema. Shows plain data; computes nothing."""
 
 from gigawatt.files import check_writable, make_folder, rows_to_csv, write_atomically
+from gigawatt.report._build import print_build
+from gigawatt.report._build_page import build_page
 from gigawatt.report._charts import (
     Chart,
     Line,
@@ -40,6 +42,7 @@ __all__ = [
     "areas_chart",
     "bars_chart",
     "breakdown_chart",
+    "build_page",
     "card",
     "check_writable",
     "chrome_trace",
@@ -50,6 +53,7 @@ __all__ = [
     "plan_page",
     "plan_schema",
     "power_page",
+    "print_build",
     "print_cases",
     "print_comparison",
     "print_entry",

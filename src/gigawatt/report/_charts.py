@@ -1,5 +1,7 @@
 """Charts as plain values: what to draw, how it is named, and the table that stands under it. `report.js` places them.
 
+An axis whose unit is DATE has dates on it, `date_value` each.
+
 Every chart has an `id` of its own on its page, a title, a caption that says what is assumed, the unit of its axis and a
 label for those who cannot see it. Values are in the unit that the axis names.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from gigawatt.quantity import format_quantity
@@ -18,6 +21,7 @@ Rows = Sequence[Sequence[str]]
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _TIMES = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 _MONEY = ((1e9, "billion USD"), (1e6, "million USD"), (1e3, "thousand USD"), (1.0, "USD"))
+DATE = "date"
 _HOLLOW = ("free", "idle")  # parts of a whole that nothing fills
 
 
@@ -32,6 +36,13 @@ class Line:
     whiskers: Sequence[tuple[float, float, float, float]] = ()
     envelope: Sequence[tuple[float, float, float]] = ()
     dashed: bool = False
+
+
+def date_value(day: str) -> float:
+    """Return a day, or the first day of a month, on an axis of dates: ms from 1970."""
+    return (
+        1e3 * datetime.fromisoformat(day if len(day) > len("2024-05") else f"{day}-01").replace(tzinfo=UTC).timestamp()
+    )
 
 
 def axis(largest: float, unit: str) -> tuple[float, str]:
@@ -168,16 +179,27 @@ def areas_chart(
     title: str,
     caption: str,
     x: Sequence[float],
-    rows: Mapping[str, Sequence[float]],
+    rows: Mapping[str, Sequence[float | None]],
     *,
     x_unit: str,
     unit: str,
     columns: Sequence[str],
     table: Rows,
     line: tuple[str, Sequence[float]] | None = None,
+    held: bool = True,
+    filled: bool = True,
+    end: float | None = None,
+    hues: Mapping[str, int] | None = None,
 ) -> Chart:
-    """Return a chart of parts that add up, one area each over `x`, and a line (label, values) beside them."""
+    """Return a chart of parts that add up, one area each over `x`, and a line (label, values) beside them.
+
+    A value that is `held` stands until the next. Without `filled` the rows do not add up: a line each, None for a gap.
+    `end` is the end of the y axis, None for what suits it; `hues` numbers the colours of labels that have theirs elsewhere.
+    """
     drawn = [{"label": label, "values": list(values)} for label, values in rows.items()]
+    for row in drawn:
+        if hues is not None and row["label"] in hues:
+            row["hue"] = hues[str(row["label"])]  # type: ignore[assignment]
     chart = _chart(
         name,
         "areas",
@@ -194,23 +216,55 @@ def areas_chart(
         "x": list(x),
         "x_unit": x_unit,
         "line": None if line is None else {"label": line[0], "values": list(line[1])},
+        "held": held,
+        "filled": filled,
+        "end": end,
     }
 
 
-def timeline_chart(name: str, caption: str, timeline: Mapping[str, Any], *, legend: bool = True) -> Chart:
-    """Return a chart of intervals on lanes; `legend` where colours mean the same everywhere."""
+def waterfall_chart(
+    name: str, title: str, caption: str, rows: Sequence[tuple[str, float]], total: tuple[str, float], unit: str
+) -> Chart:
+    """Return a chart of parts, (label, value) of either sign, each from where the one before ends, and their total."""
+    factor, axis_unit = axis(max(abs(value) for _, value in (*rows, total)), unit)
+    drawn: list[dict[str, Any]] = [
+        {"label": label, "value": value / factor, "text": format_quantity(value, unit), "share": ""}
+        for label, value in (*rows, total)
+    ]
+    drawn[-1]["total"] = True
+    table = [[row["label"], row["text"]] for row in drawn]
+    return _chart(name, "waterfall", title, caption, axis_unit, drawn, title, ["part", "value"], table)
+
+
+def timeline_chart(
+    name: str,
+    caption: str,
+    timeline: Mapping[str, Any],
+    *,
+    legend: bool = True,
+    start: str | None = None,
+    critical: Sequence[str] = (),
+) -> Chart:
+    """Return a chart of intervals on lanes; `legend` where colours mean the same everywhere.
+
+    `start` is the day of second 0, for an axis of dates. With `critical` lanes or labels, colours tell these from others.
+    """
     end = max((row["end_s"] for row in timeline["intervals"]), default=1.0)
-    factor, unit = axis(end, "s")
+    factor, unit = axis(end, "s") if start is None else (1e-3, DATE)
+    zero = 0.0 if start is None else date_value(start)
     rows = [
         {
             "lane": row["lane"],
-            "label": row["label"],
-            "start": row["start_s"] / factor,
-            "end": row["end_s"] / factor,
+            "label": _slack(row, critical),
+            "name": row["label"],
+            "start": zero + row["start_s"] / factor,
+            "end": zero + row["end_s"] / factor,
             "text": format_quantity(row["end_s"] - row["start_s"], "s"),
         }
         for row in timeline["intervals"]
     ]
+    if critical:
+        rows.sort(key=lambda row: row["label"] != "critical")
     totals: dict[tuple[str, str], tuple[int, float]] = {}
     for row in timeline["intervals"]:
         count, seconds = totals.get((row["lane"], row["label"]), (0, 0.0))
@@ -229,7 +283,15 @@ def timeline_chart(name: str, caption: str, timeline: Mapping[str, Any], *, lege
             for (lane, label), (count, seconds) in totals.items()
         ],
     )
-    return {**chart, "lanes": timeline["lanes"], "legend": _visible(timeline["intervals"], end) if legend else []}
+    shown = [{**row, "label": _slack(row, critical)} for row in timeline["intervals"]]
+    return {**chart, "lanes": timeline["lanes"], "legend": _visible(shown, end) if legend else []}
+
+
+def _slack(row: Mapping[str, Any], critical: Sequence[str]) -> str:
+    """Return what the colour of an interval stands for."""
+    if not critical:
+        return str(row["label"])
+    return "critical" if row["lane"] in critical or row["label"] in critical else "not critical"
 
 
 def _visible(intervals: Sequence[Mapping[str, Any]], end: float) -> list[str]:

@@ -36,6 +36,10 @@
     });
   };
 
+  // an axis of dates ("date" for its unit): values are milliseconds from 1970, in UTC
+  const day = (ms) => new Date(ms).toISOString().slice(0, 10);
+  const place = (v, unit) => unit === "date" ? day(v) : `${short(v)} ${unit}`;
+
   // parts of charts ------------------------------------------------------------------------------------------------------
   const margin = (rows, width) => 16 + Math.min(230, Math.max(110, width * 0.34), Math.max(...rows.map((row) => wide(row.label))));
   const names = (rows, left) => ({
@@ -45,6 +49,9 @@
   const values = (unit, extra) => ({
     type: "value", name: unit, nameLocation: "middle", nameGap: 26, nameTextStyle: { color: soft },
     axisLabel: { color: soft, hideOverlap: true }, splitLine: { lineStyle: { color: rule } }, ...extra,
+  });
+  const along = (unit, extra) => unit !== "date" ? values(unit, extra) : values("", {
+    ...extra, type: "time", axisTick: {}, axisLabel: { color: soft, hideOverlap: true, formatter: { year: "{yyyy}", month: "{MMM}", day: "{d} {MMM}" } },
   });
   // an axis that ends with what is drawn; its end is labelled where it is a round number
   const upTo = (end, width) => {
@@ -62,7 +69,7 @@
     }
     return { height: shown.length ? 22 * lines + 8 : 8, legend: { show: shown.length > 0, data: shown, top: 0, left: 0, textStyle: { color: ink }, itemWidth: 14, itemHeight: 10, itemGap: 10 } };
   };
-  const hint = (row) => say(`${row.label}: ${row.text} (${row.share})`);
+  const hint = (row) => say(row.share ? `${row.label}: ${row.text} (${row.share})` : `${row.label}: ${row.text}`);
 
   // one function for each kind of chart: (chart, width) to the options of ECharts and the height of the chart -------------
   const draw = {
@@ -76,17 +83,21 @@
       tooltip: { formatter: (p) => hint(chart.rows[p.dataIndex]) },
     }),
 
+    // each bar begins where the one before ends; the last one of `total` begins at zero
     waterfall: (chart, width, left = margin(chart.rows, width)) => {
       let end = 0;
-      const starts = chart.rows.map((row) => { end += row.value; return end - row.value; });
+      const bars = chart.rows.map((row) => { const from = row.total ? 0 : end; end = from + row.value; return { from, to: end }; });
+      const low = Math.min(0, ...bars.map((one) => one.to)), high = Math.max(0, ...bars.map((one) => one.to)), span = high - low;
       // a label right of its bar, left of one that ends near the edge, inside one that has no room on either side
-      const label = (from, to) => to <= 0.72 * end ? { position: "right", color: ink } : from > 0.25 * end ? { position: "left", color: ink } : { position: "insideRight", color: on(0) };
+      const label = ({ from, to }, shade) => Math.max(from, to) <= low + 0.72 * span ? { position: "right", color: ink } : Math.min(from, to) > low + 0.25 * span ? { position: "left", color: ink } : { position: "insideRight", color: on(shade) };
+      const shade = (row) => row.total ? 4 : row.value < 0 ? 1 : 0;
+      const stacked = { ...bar, stack: "all", stackStrategy: "all" };
       return {
         height: 60 + 30 * chart.rows.length,
-        grid: { left, right: 24, top: 8, bottom: 44 }, yAxis: names(chart.rows, left), xAxis: values(chart.unit, upTo(end, width)),
+        grid: { left, right: 24, top: 8, bottom: 44 }, yAxis: names(chart.rows, left), xAxis: values(chart.unit, low < 0 ? { splitNumber: width < 600 ? 2 : 5 } : upTo(high, width)),
         series: [
-          { ...bar, stack: "all", silent: true, itemStyle: { color: "transparent" }, data: starts },
-          { ...bar, stack: "all", itemStyle: { color: hue(0) }, data: chart.rows.map((row, i) => ({ value: row.value, label: { show: true, ...label(starts[i], end && starts[i] + row.value), formatter: row.text } })) },
+          { ...stacked, silent: true, itemStyle: { color: "transparent" }, data: bars.map((one) => one.from) },
+          { ...stacked, data: chart.rows.map((row, i) => ({ value: row.value, itemStyle: { color: hue(shade(row)) }, label: { show: true, ...label(bars[i], shade(row)), formatter: row.text } })) },
         ],
         tooltip: { formatter: (p) => hint(chart.rows[p.dataIndex]) },
       };
@@ -130,7 +141,7 @@
 
     // one line per row, named at its end; whiskers are [x, low, middle, high], bands name stretches of the axis, marks values
     lines: (chart, width) => {
-      const BOTTOM = 48, LINE = 15, many = chart.rows.length > 1;
+      const BOTTOM = chart.x_unit === "date" ? 28 : 48, LINE = 15, many = chart.rows.length > 1;
       const xs = chart.rows.flatMap((row) => [...row.points, ...row.whiskers, ...row.envelope].map((point) => point[0])), first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
       const peak = Math.max(...chart.rows.flatMap((row) => [...row.points.map((point) => point[1]), ...row.whiskers.map((point) => point[3]), ...row.envelope.map((point) => point[2])]));
       const ten = 10 ** Math.floor(Math.log10(peak || 1)), above = ten * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * ten >= peak);
@@ -139,11 +150,11 @@
       // room for the names right of the lines, for the marks above them
       const most = Math.min(200, width * 0.28), ends = chart.rows.map((row, i) => ({ i, at: row.points.at(-1)?.[1], lines: wrap(row.label, most) })).filter((end) => many && end.at !== undefined);
       const left = 60, right = ends.length ? 34 + Math.max(...ends.flatMap((end) => end.lines.map(wide))) : 24, plot = width - left - right;
-      const scale = chart.log ? Math.log : (v) => v, place = (x) => (scale(x) - scale(first)) / (scale(last) - scale(first)) * plot;
-      const marks = chart.marks.map((mark) => ({ ...mark, at: place(mark.x), room: wide(mark.text) })).sort((a, b) => a.at - b.at), rows = levels(marks);
+      const scale = chart.log ? Math.log : (v) => v, at = (x) => (scale(x) - scale(first)) / (scale(last) - scale(first)) * plot;
+      const marks = chart.marks.map((mark) => ({ ...mark, at: at(mark.x), room: wide(mark.text) })).sort((a, b) => a.at - b.at), rows = levels(marks);
       const top = 16 + (marks.length ? 4 + LINE * (1 + Math.max(...rows)) : 0), height = (chart.rows.length > 2 ? 364 : 284) + top;
       const bands = chart.bands.map((band) => {
-        const from = place(band.from), to = place(band.to), lines = wrap(band.text, to - from - 8);
+        const from = at(band.from), to = at(band.to), lines = wrap(band.text, to - from - 8);
         return { ...band, lines, at: (from + to) / 2, room: Math.max(...lines.map(wide)) };
       });
       const steps = levels(bands), deep = Math.max(1, ...bands.map((band) => band.lines.length));
@@ -191,50 +202,56 @@
       });
       return {
         height, grid: { left, right, top, bottom: BOTTOM },
-        xAxis: values(chart.x_unit, { type: chart.log ? "log" : "value", min: first, max: last, nameGap: 28, splitLine: { show: false }, axisTick: { customValues: chart.ticks }, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: chart.ticks ? undefined : false, formatter: short, customValues: chart.ticks } }),
+        xAxis: along(chart.x_unit, { type: chart.log ? "log" : "value", min: first, max: last, nameGap: 28, splitLine: { show: false }, axisTick: { customValues: chart.ticks }, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: chart.ticks ? undefined : false, formatter: short, customValues: chart.ticks } }),
         yAxis: values(chart.unit, { type: chart.log_y ? "log" : "value", min: low, max: high, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
         series,
-        tooltip: { formatter: (p) => say(`${p.seriesName}: ${short(p.value[0])} ${chart.x_unit}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(4)} ${chart.unit}`) },
+        tooltip: { formatter: (p) => say(`${p.seriesName}: ${place(p.value[0], chart.x_unit)}, ${+p.value[p.componentSubType === "custom" ? 2 : 1].toPrecision(4)} ${chart.unit}`) },
       };
     },
 
-    // what adds up, over a linear axis: one area per row, a line for what they add up to
+    // what adds up, over a linear axis or dates: one area per row, a line for what they add up to. `held` values stand to
+    // the next; rows that do not add up (`filled` false) are lines, with gaps where there is no value
     areas: (chart, width) => {
       const shown = [...chart.rows.map((row) => row.label), ...(chart.line ? [chart.line.label] : [])], top = legend(shown, width), x = chart.x;
-      const pairs = (row) => row.values.map((value, i) => [x[i], value]);
+      const pairs = (row) => row.values.map((value, i) => [x[i], value]), step = chart.held ? "end" : false, bottom = chart.x_unit === "date" ? 28 : 48;
+      const part = (row, i) => {
+        const color = hue(row.hue ?? i), type = ["solid", "dashed", "dotted"][i % 3];
+        return chart.filled ? { stack: "all", color, lineStyle: { width: 0 }, areaStyle: { color, opacity: 0.9 } } : { color, lineStyle: { color, width: 2.5, type } };
+      };
       return {
-        height: top.height + 300, legend: top.legend, grid: { left: 60, right: 24, top: top.height + 8, bottom: 48 },
-        xAxis: values(chart.x_unit, { min: x[0], max: x.at(-1), nameGap: 28, splitLine: { show: false } }),
-        yAxis: values(chart.unit, { min: 0, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
+        height: top.height + 252 + bottom, legend: top.legend, grid: { left: 60, right: 24, top: top.height + 8, bottom },
+        xAxis: along(chart.x_unit, { min: x[0], max: x.at(-1), nameGap: 28, splitLine: { show: false } }),
+        yAxis: values(chart.unit, { min: 0, max: chart.end ?? undefined, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
         series: [
-          ...chart.rows.map((row, i) => ({ name: row.label, type: "line", stack: "all", step: "end", data: pairs(row), symbol: "none", lineStyle: { width: 0 }, color: hue(i), areaStyle: { color: hue(i), opacity: 0.9 }, emphasis: { disabled: true } })),
-          ...(chart.line ? [{ name: chart.line.label, type: "line", step: "end", data: pairs(chart.line), symbol: "none", color: ink, lineStyle: { color: ink, width: 1.5 }, emphasis: { disabled: true } }] : []),
+          ...chart.rows.map((row, i) => ({ name: row.label, type: "line", step, data: pairs(row), symbol: "none", emphasis: { disabled: true }, ...part(row, i) })),
+          ...(chart.line ? [{ name: chart.line.label, type: "line", step, data: pairs(chart.line), symbol: "none", color: ink, lineStyle: { color: ink, width: 1.5 }, emphasis: { disabled: true } }] : []),
         ],
-        tooltip: { trigger: "axis", formatter: (points) => say(`${short(points[0].value[0])} ${chart.x_unit}`, ...points.map((p) => `${p.seriesName}: ${+p.value[1].toPrecision(4)} ${chart.unit}`)) },
+        tooltip: { trigger: "axis", formatter: (points) => say(place(points[0].value[0], chart.x_unit), ...points.filter((p) => typeof p.value[1] === "number" && (p.value[1] || shown.length < 5)).map((p) => `${p.seriesName}: ${+p.value[1].toPrecision(4)} ${chart.unit}`)) },
       };
     },
 
     timeline: (chart, width) => {
-      const kinds = [...new Set(chart.rows.map((row) => row.label))], end = Math.max(...chart.rows.map((row) => row.end)), top = legend(chart.legend, width);
+      const kinds = [...new Set(chart.rows.map((row) => row.label))], rows = Map.groupBy(chart.rows, (row) => row.label), of = (kind) => rows.get(kind), end = Math.max(...chart.rows.map((row) => row.end)), top = legend(chart.legend, width), left = 4 + margin(chart.lanes.map((label) => ({ label })), width);
       return {
         height: top.height + 56 + 36 * chart.lanes.length,
-        grid: { left: 20 + Math.max(...chart.lanes.map(wide)), right: 20, top: top.height, bottom: 44 }, legend: top.legend,
-        yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: ink }, axisLine: { show: false } },
-        xAxis: values(chart.unit, upTo(end, width)),
+        grid: { left, right: 20, top: top.height, bottom: 44 }, legend: top.legend,
+        yAxis: { type: "category", inverse: true, data: chart.lanes, axisTick: { show: false }, axisLabel: { color: ink, formatter: (name) => wrap(name, left - 12).join("\n"), lineHeight: 13 }, axisLine: { show: false } },
+        xAxis: chart.unit === "date" ? along("date", { min: Math.min(...chart.rows.map((row) => row.start)), max: end }) : values(chart.unit, upTo(end, width)),
         series: kinds.map((kind, i) => ({
           name: kind, type: "custom", itemStyle: { color: hue(i) }, encode: { x: [1, 2], y: 0 },
-          data: chart.rows.filter((row) => row.label === kind).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text })),
+          data: of(kind).map((row) => ({ value: [chart.lanes.indexOf(row.lane), row.start, row.end], text: row.text, name: row.name })),
           renderItem: (params, api) => {
             const from = api.coord([api.value(1), api.value(0)]), to = api.coord([api.value(2), api.value(0)]);
             const height = Math.min(24, api.size([0, 1])[1] * 0.62), across = Math.max(to[0] - from[0], 1);
+            const { name, lane } = of(kind)[params.dataIndex], inside = name !== lane && across > wide(name) + 8;
             return {
               type: "rect", shape: { x: from[0], y: from[1] - height / 2, width: across, height },
               style: { fill: hue(i), stroke: paper, lineWidth: across > 4 ? 1 : 0 },
-              textContent: across > wide(kind) + 8 ? { style: { text: kind, fill: on(i), fontSize: 12, fontFamily: family } } : undefined, textConfig: { position: "inside" },
+              textContent: inside ? { style: { text: name, fill: on(i), fontSize: 12, fontFamily: family } } : undefined, textConfig: { position: "inside" },
             };
           },
         })),
-        tooltip: { formatter: (p) => say(`${p.seriesName}: ${p.data.text}`) },
+        tooltip: { formatter: (p) => say(`${p.data.name}: ${p.data.text}`) },
       };
     },
   };
@@ -249,7 +266,7 @@
       drawn.get(chart.id)?.dispose();
       box.style.height = `${height}px`;
       const instance = echarts.init(box, null, { renderer: "svg", width, height });
-      instance.setOption({ animation: false, color: Array.from({ length: HUES }, (_, i) => hue(i)), textStyle: { fontFamily: family }, ...option, tooltip: { ...tooltip, ...option.tooltip } });
+      instance.setOption({ animation: false, useUTC: true, color: Array.from({ length: HUES }, (_, i) => hue(i)), textStyle: { fontFamily: family }, ...option, tooltip: { ...tooltip, ...option.tooltip } });
       box.querySelector("svg").setAttribute("aria-hidden", "true"); // its label says what it shows
       drawn.set(chart.id, instance);
     }
