@@ -180,7 +180,7 @@ def test_earliest_is_what_a_search_by_hand_finds():
 
 def test_what_cannot_be_reached_says_how_far_it_gets():
     with pytest.raises(
-        InfeasibleError, match="1e.05 of 2e.05 accelerators are reached by the end of the plan in 2025-12"
+        InfeasibleError, match=r"1e.05 of 2e.05 accelerators are reached by the end of the plan in 2025-12"
     ):
         earliest(question(offers=(offer(lead=2),), sites=(site(grid=1e9 * ONE),)), fleet=200e3)
     with pytest.raises(ValueError, match="one of a fleet and an amount"):
@@ -190,7 +190,7 @@ def test_what_cannot_be_reached_says_how_far_it_gets():
 def test_a_broken_floor_says_by_how_much_and_when():
     burn = np.full(T, 1e8)
     with pytest.raises(
-        InfeasibleError, match="cash binds: what is committed leaves .-200 million in 2025-12"
+        InfeasibleError, match=r"cash binds: what is committed leaves .-200 million in 2025-12"
     ) as caught:
         schedule(question(cash=money(cash_usd=1e9, burn_usd=burn)), COMPUTE)
     assert caught.value.remedy == "$200 million of funding by 2025-12"

@@ -19,6 +19,7 @@ from gigawatt.buildout import (
     installation_rate,
     installed,
     sample_durations,
+    schedule_tasks,
     site_tasks,
     task_facts,
 )

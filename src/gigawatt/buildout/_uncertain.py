@@ -91,6 +91,7 @@ def uncertain(
     plan: BuildPlan,
     supplies: Mapping[str, ChipSupply],
     *,
+    halls: Mapping[str, Floats] | None = None,
     fleet: float | None = None,
     flop: float | None = None,
     samples: int = 200,
@@ -98,12 +99,13 @@ def uncertain(
 ) -> Uncertainty:
     """Return what a plan comes to under drawn delays and supplies.
 
-    `supplies` are those of offers by name, whose samples are drawn; `fleet` or `flop` is what is to be reached.
+    `supplies` are those of offers by name, whose samples are drawn, as are those of `halls` (S, T), the hall limit of
+    a site that is under construction; `fleet` or `flop` is what is to be reached.
     Raises ValueError for no samples.
     """
     if samples < 1:
         raise ValueError(f"samples must be above zero: {samples}")
-    draws = _Draws(question, supplies, samples, seed)
+    draws = _Draws(question, supplies, halls or {}, samples, seed)
     goal = Goal("compute", plan.goal.by if fleet is None and flop is None else question.calendar.periods - 1)
     late = schedule(draws.late(), goal)
     policies = {"expected": plan, "robust": late, "hindsight": None}
@@ -142,8 +144,15 @@ def _capped(offer: Offer, allotted: Floats) -> Floats:
 class _Draws:
     """Deviates by name: (S,) each, and the question that a sample or the late end of all makes of them."""
 
-    def __init__(self, question: BuildQuestion, supplies: Mapping[str, ChipSupply], samples: int, seed: int) -> None:
-        self.question, self.supplies, self.facts = question, supplies, delay_facts()
+    def __init__(
+        self,
+        question: BuildQuestion,
+        supplies: Mapping[str, ChipSupply],
+        halls: Mapping[str, Floats],
+        samples: int,
+        seed: int,
+    ) -> None:
+        self.question, self.supplies, self.halls, self.facts = question, supplies, halls, delay_facts()
         self.z: dict[str, Floats] = {}
         self.seed, self.samples = seed, samples
 
@@ -199,7 +208,17 @@ class _Draws:
         grid = site.grid
         if (np.diff(grid) > 0).any():
             grid = self._risen(grid, self._late_s("grid", site.name, i))
-        return replace(site, grid=grid, expansions=tuple(self._units(site, item, i) for item in site.expansions))
+        limits = dict(site.limits)
+        drawn = self.halls.get(site.name)
+        if drawn is not None:
+            ready = np.quantile(drawn, 1.0 - LATE, axis=0) if i is None else drawn[i % len(drawn)]
+            limits["hall"] = np.minimum(ready, float(site.limits["hall"].max()))
+            if i is not None:
+                each = np.array([drawn[k % len(drawn)].mean() for k in range(self.samples)])
+                self.z.setdefault(f"construction of {site.name}", each)
+        return replace(
+            site, grid=grid, limits=limits, expansions=tuple(self._units(site, item, i) for item in site.expansions)
+        )
 
     def _units(self, site: BuildSite, item: Expansion, i: int | None) -> Expansion:
         late = self._late_s("units", f"{item.name} at {site.name}", i)

@@ -14,7 +14,7 @@ import numpy as np
 from gigawatt import buildout, finance
 from gigawatt._version import __version__
 from gigawatt.errors import InfeasibleError, InputError
-from gigawatt.planning._build_inputs import MONTH_S, BuildCase, ChipCase, build_case
+from gigawatt.planning._build_inputs import MONTH_S, BuildCase, ChipCase, Construction, build_case
 from gigawatt.planning._build_market import Fund, Rush, funds, rushes
 from gigawatt.planning._couple import evaluate
 from gigawatt.planning._inputs import resolve
@@ -122,7 +122,16 @@ def build_scenario(
         nearer=nearer(case, plan) if levers and (fleet or flop) else (),
         uncertainty=None
         if count == 0
-        else buildout.uncertain(case.question, plan, case.supplies, fleet=fleet, flop=flop, samples=count, seed=seed),
+        else buildout.uncertain(
+            case.question,
+            plan,
+            case.supplies,
+            halls={each.site: each.halls_w for each in case.constructions},
+            fleet=fleet,
+            flop=flop,
+            samples=count,
+            seed=seed,
+        ),
         rush=rushes(case),
         funds=funds(case),
         cash_flow=cash_flow,
@@ -364,6 +373,25 @@ def levelised_of(
     return finance.levelised_from_cash_flow(costs, hours, rate=rate)
 
 
+def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:
+    """Return the tasks of a site as plain data: Gantt, dates as P10, P50 and P90, what is critical and what matters."""
+    found, calendar = built.schedule, case.calendar
+
+    def days(span: buildout.DateRange) -> list[str]:
+        return [calendar.day_at(built.begin_s + s).isoformat() for s in (span.p10_s, span.p50_s, span.p90_s)]
+
+    return {
+        "site": built.site,
+        "begin": calendar.day_at(built.begin_s).isoformat(),
+        "timeline": found.timeline().to_dict(),
+        "dates": {name: days(span) for name, span in found.milestones.items()} | {"complete": days(found.date())},
+        "critical": list(found.critical_path().labels),
+        "critical_words": str(found.critical_path()),
+        "matters": {each.label: each.variance_share for each in found.sensitivity()[:8]},
+        "days_per_day": {each.label: each.days_per_day for each in found.sensitivity()[:8]},
+    }
+
+
 def build_dict(report: BuildReport) -> dict[str, Any]:
     """Return a report as plain data for JSON; what is not finite is None."""
     plan, case, calendar = report.plan, report.case, report.plan.question.calendar
@@ -451,6 +479,7 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
                 for name, outcome in uncertainty.outcomes.items()
             }
         },
+        "construction": [_construction(each, case) for each in case.constructions],
         "rush": [each.to_dict() for each in report.rush],
         "funds": [each.to_dict() for each in report.funds],
         "levelised": {

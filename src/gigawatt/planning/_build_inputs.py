@@ -22,7 +22,7 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.finance import residual_decline
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._inputs import Inputs, resolve
-from gigawatt.scenario import BuildSection, BuildSiteItem, ChipItem, FleetSection, OrderItem, Scenario, UnitItem
+from gigawatt.scenario import BuildSection, ChipItem, FleetSection, OrderItem, Scenario, UnitItem
 
 Floats = buildout.Floats
 USUAL_FLEET = 100_000
@@ -52,6 +52,19 @@ class ChipCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Construction:
+    """The tasks of a site that is built from a template: `halls_w` (S, T) is the IT power of the racks that are accepted
+    by the end of every period, by sample.
+    """
+
+    site: str
+    begin_s: float
+    schedule: buildout.BuildSchedule
+    halls_w: Floats
+    capital_usd: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildCase:
     """The question with what it was made from. `supplies` are what a vendor ships per offer, where the chain says so."""
 
@@ -61,6 +74,7 @@ class BuildCase:
     cases: tuple[ChipCase, ...]
     question: buildout.BuildQuestion
     supplies: dict[str, buildout.ChipSupply]
+    constructions: tuple[Construction, ...]
     usd_per_flop: float
     run_flop: float
     notes: tuple[str, ...]
@@ -88,7 +102,8 @@ def build_case(scenario: Scenario) -> BuildCase:
     _check(scenario, section, calendar, cases)
     supplies: dict[str, buildout.ChipSupply] = {}
     offers = tuple(_offer(scenario, calendar, case, supplies) for case in cases)
-    sites = tuple(_site(scenario, section, calendar, cases[0], i) for i in range(len(section.sites)))
+    built = [_construct(scenario, calendar, cases[0], i) for i in range(len(section.sites))]
+    sites = tuple(_site(scenario, calendar, cases[0], i, built[i]) for i in range(len(section.sites)))
     first = cases[0]
     rent = _rent(first, calendar)
     return BuildCase(
@@ -104,6 +119,7 @@ def build_case(scenario: Scenario) -> BuildCase:
             money=_money(section, calendar, first),
         ),
         supplies=supplies,
+        constructions=tuple(each for each in built if each is not None),
         usd_per_flop=float(rent.mean()) / first.useful_flops,
         run_flop=first.base.value("run.compute"),
         notes=tuple(notes),
@@ -396,13 +412,10 @@ def stepped(
 
 
 def _site(
-    scenario: Scenario,
-    section: BuildSection,
-    calendar: Calendar,
-    case: ChipCase,
-    index: int,
+    scenario: Scenario, calendar: Calendar, case: ChipCase, index: int, construction: Construction | None
 ) -> buildout.BuildSite:
-    item, inputs = section.sites[index], case.inputs
+    assert scenario.build is not None
+    item, inputs = scenario.build.sites[index], case.inputs
     T = calendar.periods
     limits: dict[str, Floats] = {}
     if item.hall:
@@ -416,9 +429,8 @@ def _site(
     if item.installation:
         monthly = stepped(calendar, item.installation, lambda step: float(step.accelerators))
         limits["installation"] = monthly * calendar.length_s / MONTH_S
-    capital = np.zeros(T)
-    if item.template is not None:
-        _from_template(scenario, calendar, case, item, index, limits, capital)
+    if construction is not None:
+        limits["hall"] = np.minimum(np.median(construction.halls_w, axis=0), item.size or np.inf)
     price = item.electricity_price if item.electricity_price is not None else inputs.value("site.electricity_price")
     grid = stepped(calendar, item.grid, lambda step: step.limit)
     return buildout.BuildSite(
@@ -427,7 +439,7 @@ def _site(
         grid=grid,
         grid_usd_per_j=price,
         rent_usd_per_s=(item.rent or 0.0) + (item.connection_price or 0.0),
-        capital_usd=capital,
+        capital_usd=construction.capital_usd if construction is not None else None,
         limits=limits,
         expansions=tuple(
             _expansion(scenario, calendar, unit, f"sites.{index}.units.{k}") for k, unit in enumerate(item.units or ())
@@ -435,17 +447,65 @@ def _site(
     )
 
 
-def _from_template(
-    scenario: Scenario,
-    calendar: Calendar,
-    case: ChipCase,
-    item: BuildSiteItem,
-    index: int,
-    limits: dict[str, Floats],
-    capital: Floats,
-) -> None:
-    """Let hall, cooling and network come when the tasks of a template end, and crews install at their rate."""
-    raise NotImplementedError
+def _at(scenario: Scenario, path: str, make: Callable[..., buildout.TaskNetwork], *given: Any, **named: Any) -> Any:
+    """Return what `make` returns; its mistakes get the place in the scenario."""
+    try:
+        return make(*given, **named)
+    except InputError as error:
+        raise InputError(
+            [replace(problem, location=scenario.place(f"{path}.in_hand"), path=path) for problem in error.problems]
+        ) from None
+
+
+# Samples of a template's tasks: enough for its P10 and P90.
+SAMPLES_OF_TASKS = 400
+
+
+def _construct(scenario: Scenario, calendar: Calendar, case: ChipCase, index: int) -> Construction | None:
+    """Return how hall, cooling and network of a site come to be, None where they are there from the start. Power is
+    planned by the schedule itself, so no task waits for it.
+    """
+    assert scenario.build is not None
+    item = scenario.build.sites[index]
+    if item.template is None:
+        return None
+    if item.size is None:
+        raise InputError(
+            _wrong(
+                scenario, f"sites.{index}.size", "how large is what is built?", item.name, "size, for example 150 MW"
+            )
+        )
+    inputs, base = case.inputs, case.base
+    layout = inputs.layout
+    per_rack = layout.accelerators_per_node * layout.nodes_per_rack
+    it_w = base.value("power.it_per_accelerator_peak")
+    racks = max(math.ceil(item.size / (it_w * per_rack)), 1)
+    meter_w = item.size * (item.pue or inputs.value("site.pue"))
+    network = _at(
+        scenario,
+        f"build.sites.{index}",
+        buildout.site_tasks,
+        item.template,
+        power_w=meter_w,
+        racks=racks,
+        power=[buildout.PowerStep(power_w=meter_w)],
+        crews={"racks": item.crews} if item.crews is not None else None,
+        shifts=item.shifts or 1,
+        in_hand=item.in_hand or (),
+    )
+    built = buildout.build_schedule(network, SAMPLES_OF_TASKS)
+    begin_s = calendar.seconds_of(day_of(item.start)) if item.start is not None else 0.0
+    edges = np.maximum(calendar.edges_s[1:] - begin_s, 0.0)
+    accepted = buildout.installed(network, built.samples, edges, kind="acceptance", whole=True)
+    end_s = begin_s + built.date("").p50_s
+    part = np.clip(np.diff(np.clip(calendar.edges_s, begin_s, end_s)) / max(end_s - begin_s, 1.0), 0.0, 1.0)
+    return Construction(
+        site=item.name,
+        begin_s=begin_s,
+        schedule=built,
+        halls_w=accepted * it_w * per_rack,
+        capital_usd=part * item.size * inputs.value("finance.building_usd_per_w"),
+    )
 
 
 def _expansion(scenario: Scenario, calendar: Calendar, unit: UnitItem, path: str) -> buildout.Expansion:

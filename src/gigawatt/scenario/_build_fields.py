@@ -154,7 +154,17 @@ class BuildSiteItem(Section):
         None,
         description="Accelerators that crews install in a month, by date. Default: by racks and crews (docs/buildout.md).",
     )
-    crews: Count | None = Field(None, examples=["20"], description="Crews that install racks. Default: packaged.")
+    crews: Count | None = Field(
+        None, examples=["20"], description="Crews that install racks, with a template. Default: by its size."
+    )
+    shifts: Literal[1, 2, 3] | None = Field(
+        None, description="Shifts a working day, with a template; 3: around the clock. Default: 1."
+    )
+    in_hand: list[str] | None = Field(
+        None,
+        examples=["[switchgear_order]"],
+        description="Tasks of the template that are done already, such as equipment in stock.",
+    )
     units: list[UnitItem] | None = Field(
         None, description="Turbines, substations, chillers, halls, crews that widen a limit."
     )
