@@ -245,9 +245,9 @@ def fund_rows(report: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for fund in report.get("funds") or ():
         years = [year for year, units in fund["extra_chips"].items() if units >= 1]
-        for i, year in enumerate(years):
+        for year in years:
             tokens = format_quantity(fund["tokens_per_year"].get(year, 0.0), "token", 2)
-            rows.append([fund["name"] if i == 0 else "", year, whole(fund["extra_chips"][year]), tokens])
+            rows.append([fund["name"], year, whole(fund["extra_chips"][year]), tokens])
         if not years:
             rows.append([fund["name"], "-", "none", "none"])
     return rows
