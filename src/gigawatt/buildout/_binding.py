@@ -292,6 +292,10 @@ class BindingReader:
             standing = float(self.value[p.standing[e, t]]) + float(item.given[t])
             if t < item.lead:
                 found.append(f"{item.name} ordered at the start come in {p.question.calendar.label(item.lead)}")
+            elif float(item.most[t]) == 0.0:
+                later = np.flatnonzero(item.most[t:] > 0.0)
+                when = f" before {p.question.calendar.label(t + int(later[0]))}" if len(later) else " any more"
+                found.append(f"no {item.name} may stand{when}")
             elif standing >= float(item.most[t]) - 1e-6:
                 found.append(f"no more than {standing:,.0f} {item.name} may stand")
             else:

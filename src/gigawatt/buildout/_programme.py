@@ -34,6 +34,8 @@ from gigawatt.linear_program import Index, LinearProgram
 K, M = 1e3, 1e6  # accelerators per unit of the programme; W per MW, USD per million
 # The part of the objective that spending takes where compute is what counts: it decides between plans of equal compute.
 FRUGAL = 1e-4
+# What compute after the date of the goal counts: little, but a plan goes on.
+AFTERWARDS = 1e-3
 SPENT = ("accelerators", "units bought", "units kept", "energy", "upkeep")
 
 
@@ -285,7 +287,7 @@ class Programme:
         else:
             for c in range(len(q.chips)):
                 half = 0.5 * self.length * self.flops[c] / SECONDS_PER_YEAR
-                half[goal.by + 1 :] = 0.0
+                half[goal.by + 1 :] *= AFTERWARDS
                 _accumulate(gain, self.service[c], half)
                 _accumulate(gain, self.service[c][:, :-1], half[1:])
             self._charge(gain, discount * FRUGAL / self._dearest())

@@ -197,13 +197,15 @@ def earliest(
 
     target = float(fleet if fleet is not None else flop or 0.0)
     low, high = 0, question.calendar.periods - 1
-    at_end = value(best(high), high)
+    furthest = best(high)
+    at_end = value(furthest, high)
     if at_end < target * ENOUGH:
         unit = "accelerators" if fleet is not None else "FLOP"
+        names = " and ".join(binding.name for binding in furthest.bindings[high][:2]) or "nothing that could be widened"
         raise InfeasibleError(
-            f"{at_end:.4g} of {target:.4g} {unit} are reached by the end of the plan in {question.calendar.label(high)}",
-            constraint="time",
-            remedy="a longer plan, or more of what binds",
+            f"{at_end:.4g} of {target:.4g} {unit} are reached by the end of the plan in {question.calendar.label(high)}; what binds is {names}",
+            constraint=names,
+            remedy=f"{target / at_end - 1.0:.0%} more of that, or a longer plan" if at_end > 0 else f"more of {names}",
         )
     while low < high:
         middle = (low + high) // 2

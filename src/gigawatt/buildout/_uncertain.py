@@ -27,6 +27,8 @@ DAY = WEEK / 7.0
 # The quantile of every draw for which the robust plan is made.
 LATE = 0.8
 LATE_Z = 0.8416
+# A rank correlation of unrelated columns is below this over the root of the samples nineteen times in twenty.
+NOISE = 1.96
 PARTS = ("expected", "robust", "hindsight")
 
 
@@ -107,9 +109,10 @@ def uncertain(
         raise ValueError(f"samples must be above zero: {samples}")
     draws = _Draws(question, supplies, halls or {}, samples, seed)
     goal = Goal("compute", plan.goal.by if fleet is None and flop is None else question.calendar.periods - 1)
-    late = schedule(draws.late(), goal)
-    policies = {"expected": plan, "robust": late, "hindsight": None}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in PARTS}
+    policies: dict[str, BuildPlan | None] = {"expected": plan}
+    if any(offer.given is None for offer in question.offers):  # else there is nothing to order otherwise
+        policies |= {"robust": schedule(draws.late(), goal), "hindsight": None}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in policies}
     for i in range(samples):
         world = draws.world(i)
         for name, orders in policies.items():
@@ -123,6 +126,7 @@ def uncertain(
         name: Outcome(reached_s=np.array([a for a, _ in pairs]), flop=np.array([b for _, b in pairs]))
         for name, pairs in found.items()
     }
+    outcomes = {name: outcomes.get(name, outcomes["expected"]) for name in PARTS}
     return Uncertainty(samples=samples, seed=seed, outcomes=outcomes, matters=draws.matters(outcomes["expected"].flop))
 
 
@@ -246,4 +250,6 @@ class _Draws:
         for name, z in self.z.items():
             if np.ptp(z) > 0 and np.ptp(result) > 0:
                 found[name] = float(np.corrcoef(np.argsort(np.argsort(z)), ranks)[0, 1])
-        return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
+        noise = NOISE / math.sqrt(len(result))
+        heard = {name: value for name, value in found.items() if abs(value) >= noise}
+        return dict(sorted(heard.items(), key=lambda pair: -abs(pair[1])))

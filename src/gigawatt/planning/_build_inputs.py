@@ -141,7 +141,9 @@ def _chip_case(scenario: Scenario, section: BuildSection, index: int) -> ChipCas
         scenario,
         fleet=FleetSection.model_construct(accelerator=item.accelerator, count=count, accelerators=None),
         site=scenario.site.model_copy(update={"grid_limit": None}),
-        finance=scenario.finance.model_copy(update={"budget": None}),
+        finance=scenario.finance.model_copy(
+            update={"budget": None} | ({"accelerator_price": item.price} if item.price is not None else {})
+        ),
         places={**scenario.places, "fleet.accelerator": scenario.place(f"build.chips.{index}.accelerator")},
     )
     inputs = resolve(alone)
@@ -232,11 +234,12 @@ def supply_name(accelerator: str) -> str | None:
 
 
 def first_delivery(case: ChipCase) -> date | None:
-    """Return when a product is first shipped: as stated, else the first quarter of its series, else None."""
+    """Return when a product is first shipped: as stated, else the first quarter of its series, else the year of its availability."""
     if case.item.first_delivery is not None:
         return day_of(case.item.first_delivery)
-    name = supply_name(case.accelerator)
-    return buildout.first_shipment(name) if name is not None else None
+    name, year = supply_name(case.accelerator), case.inputs.reference.year
+    shipped = buildout.first_shipment(name) if name is not None else None
+    return shipped or (date(year, 1, 1) if year is not None else None)
 
 
 # what an accelerator is
