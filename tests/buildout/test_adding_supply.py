@@ -49,14 +49,14 @@ def test_money_in_a_stage_that_does_not_bind_buys_nothing():
     assert wasted.extra.sum() == 0.0
     assert wasted.usd_per_extra_chip == float("inf")
     assert wasted.idle_share["hbm"] == 1.0
-    assert wasted.sentences == ("The money in hbm buys no chips: packaging binds.",)
+    assert wasted.sentences == ("The money in HBM buys no chips: packaging binds.",)
 
 
 def test_a_project_that_comes_too_late_says_so():
     calendar = Calendar(date(2024, 1, 1), 6)
     short = monthly_supply([supply_line("H100", whole_vendor=True)], calendar, samples=0)[0]
     found = add_supply([packaged_project("fab", 1_000 / MONTH, stage="logic.N5")], short)
-    assert found.sentences == ("The money in logic.N5 makes nothing within the plan: it is built too late.",)
+    assert found.sentences == ("The money in N5 logic wafers makes nothing within the plan: it is built too late.",)
 
 
 def test_the_output_of_a_fab_ramps_and_ripens():

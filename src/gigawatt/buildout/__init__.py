@@ -1,6 +1,13 @@
 """The build-out: supply of chips, construction of sites, and the schedule that joins them with power and money."""
 
-from gigawatt.buildout._adding_supply import AddedSupply, Project, add_supply, packaged_project, project_kinds
+from gigawatt.buildout._adding_supply import (
+    AddedSupply,
+    Project,
+    add_supply,
+    packaged_project,
+    project_kinds,
+    stage_in_words,
+)
 from gigawatt.buildout._binding import Binding, Duals
 from gigawatt.buildout._build_schedule import BuildSchedule, CriticalPath, DateRange, build_schedule
 from gigawatt.buildout._calendar import DAY, Calendar, day_of
@@ -138,6 +145,7 @@ __all__ = [
     "site_tasks",
     "stage_capacity",
     "stage_costs",
+    "stage_in_words",
     "stage_makers",
     "stage_share",
     "standing_orders",

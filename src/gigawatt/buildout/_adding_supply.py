@@ -238,17 +238,24 @@ def _with_extra(supply: ChipSupply, extra: Mapping[str, Array]) -> ChipSupply:
     return supply_of(supply.chip, supply.vendor, supply.calendar, stages, drawn, supply.lead_s)
 
 
+def stage_in_words(stage: str) -> str:
+    """Return what people call a stage: "N5 logic wafers" for logic.N5."""
+    kind, _, node = stage.partition(".")
+    return {"hbm": "HBM", "integration": "server assembly", "logic": f"{node} logic wafers"}.get(kind, stage)
+
+
 def _sentences(found: AddedSupply) -> tuple[str, ...]:
     said = []
-    for stage, chips in found.stage_chips.items():
-        idle = found.idle_share[stage]
-        others = sorted({name for name in found.after.binding if name != stage})
+    for name, chips in found.stage_chips.items():
+        idle, stage = found.idle_share[name], stage_in_words(name)
+        others = sorted({stage_in_words(other) for other in found.after.binding if other != name})
+        binds = " and ".join(others) + (" bind" if len(others) > 1 else " binds")
         if chips.sum() <= 0.0:
             said.append(f"The money in {stage} makes nothing within the plan: it is built too late.")
         elif idle > 0.999:
-            said.append(f"The money in {stage} buys no chips: {' and '.join(others)} binds.")
+            said.append(f"The money in {stage} buys no chips: {binds}.")
         elif idle > 0.01:
-            said.append(f"{idle:.0%} of what the money in {stage} could make is lost, as {' and '.join(others)} binds.")
+            said.append(f"{idle:.0%} of what the money in {stage} could make is lost, as {binds}.")
     some = np.flatnonzero(found.extra > 0.5)
     if len(some):
         label = found.before.calendar.label(int(some[0]))

@@ -121,9 +121,9 @@ def _fund(case: BuildCase, item: FundItem, index: int) -> Fund:
         else "No stage that binds can be built in time: the fund buys nothing."
     )
     if split.unused_usd > 0.01 * item.amount:
-        note += (
-            f" ${split.unused_usd / 1e9:.1f} billion find no use: {' and '.join(split.binding)} cannot grow in time."
-        )
+        note += f" ${split.unused_usd / 1e9:.1f} billion find no use: {' and '.join(map(buildout.stage_in_words, split.binding))} cannot grow in time."
+    if added is not None:
+        note += " The accelerators still have to be bought."
     return Fund(
         name=item.name,
         usd=item.amount,
