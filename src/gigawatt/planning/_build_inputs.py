@@ -18,11 +18,11 @@ import numpy as np
 from gigawatt import buildout
 from gigawatt.buildout import Calendar, day_of
 from gigawatt.catalog import load_catalog
-from gigawatt.errors import InputError, Problem
+from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.finance import residual_decline
 from gigawatt.planning._couple import Evaluation, evaluate
 from gigawatt.planning._inputs import Inputs, resolve
-from gigawatt.scenario import BuildSection, ChipItem, FleetSection, OrderItem, Scenario, UnitItem
+from gigawatt.scenario import BuildSection, ChipItem, FleetSection, OrderItem, Scenario, TaskItem, UnitItem
 
 Floats = buildout.Floats
 USUAL_FLEET = 100_000
@@ -450,13 +450,44 @@ def _site(
     )
 
 
-def _at(scenario: Scenario, path: str, make: Callable[..., buildout.TaskNetwork], *given: Any, **named: Any) -> Any:
+def _with_tasks(network: buildout.TaskNetwork, items: Sequence[TaskItem]) -> buildout.TaskNetwork:
+    """Return a network with tasks of a scenario. Raises InputError and InfeasibleError as TaskNetwork does: names that
+    are not there, tasks that wait for one another in a circle.
+    """
+    tasks = {task.name: task for task in network.tasks}
+    for item in items:
+        times = item.duration if isinstance(item.duration, list) else [item.duration] * 3
+        if len(times) != 3 or sorted(times) != times or min(times) <= 0:
+            raise InputError(
+                Problem(
+                    message=f"how long does {item.name!r} take?", allowed="a time, or three that rise: 10, 50 and 90 %"
+                )
+            )
+        known = tasks.get(item.name, buildout.Task(name=item.name, low_s=1.0, best_s=1.0, high_s=1.0))
+        after = known.after if item.after is None else tuple(item.after)
+        low, best, high = times
+        tasks[item.name] = replace(known, low_s=low, best_s=best, high_s=high, after=after)
+        for name in item.before or ():
+            if name in tasks:
+                tasks[name] = replace(tasks[name], after=(*tasks[name].after, item.name))
+            else:
+                nearest = nearest_name(name, list(tasks))
+                raise InputError(Problem(message="no task has this name", found=repr(name), nearest=nearest))
+    return replace(network, tasks=tuple(tasks.values()))
+
+
+def _at(
+    scenario: Scenario, path: str, make: Callable[..., Any], *given: Any, field: str = "in_hand", **named: Any
+) -> Any:
     """Return what `make` returns; its mistakes get the place in the scenario."""
     try:
         return make(*given, **named)
     except InputError as error:
         raise InputError(
-            [replace(problem, location=scenario.place(f"{path}.in_hand"), path=path) for problem in error.problems]
+            [
+                replace(problem, location=scenario.place(f"{path}.{field}"), path=f"{path}.{field}")
+                for problem in error.problems
+            ]
         ) from None
 
 
@@ -496,6 +527,8 @@ def _construct(scenario: Scenario, calendar: Calendar, case: ChipCase, index: in
         shifts=item.shifts or 1,
         in_hand=item.in_hand or (),
     )
+    if item.tasks:
+        network = _at(scenario, f"build.sites.{index}", _with_tasks, network, item.tasks, field="tasks")
     built = buildout.build_schedule(network, SAMPLES_OF_TASKS)
     begin_s = calendar.seconds_of(day_of(item.start)) if item.start is not None else 0.0
     edges = np.maximum(calendar.edges_s[1:] - begin_s, 0.0)

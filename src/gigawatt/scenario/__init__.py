@@ -2,7 +2,15 @@
 object.
 """
 
-from gigawatt.scenario._build_fields import BuildSection, BuildSiteItem, ChipItem, FundItem, OrderItem, UnitItem
+from gigawatt.scenario._build_fields import (
+    BuildSection,
+    BuildSiteItem,
+    ChipItem,
+    FundItem,
+    OrderItem,
+    TaskItem,
+    UnitItem,
+)
 from gigawatt.scenario._fields import (
     AcceleratorItem,
     FinanceSection,
@@ -36,6 +44,7 @@ __all__ = [
     "Setting",
     "SiteSection",
     "StrategySection",
+    "TaskItem",
     "TrainingSection",
     "UnitItem",
     "load_scenario",

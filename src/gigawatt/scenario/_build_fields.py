@@ -127,6 +127,26 @@ class UnitStep(Section):
     units: SomeOrAll = Field(description="How many stand from then on; 0 for none.")
 
 
+class TaskItem(Section):
+    """A task of a site's own, or another duration for one of the template."""
+
+    name: str = Field(
+        examples=["wastewater plant"], description="A name of its own, or that of a task of the template."
+    )
+    duration: Repair | list[Repair] = Field(
+        examples=["[60 days, 90 days, 150 days]"],
+        description="How long it takes: a time, or its 10, 50 and 90 % points.",
+    )
+    after: list[str] | None = Field(
+        None,
+        examples=["[permits]"],
+        description="Tasks that must have ended. Default: none, for a task of the template its own.",
+    )
+    before: list[str] | None = Field(
+        None, examples=["[acceptance 1]"], description="Tasks that wait for it. Default: none."
+    )
+
+
 class BuildSiteItem(Section):
     """A site that grows."""
 
@@ -165,6 +185,7 @@ class BuildSiteItem(Section):
         examples=["[switchgear_order]"],
         description="Tasks of the template that are done already, such as equipment in stock.",
     )
+    tasks: list[TaskItem] | None = Field(None, description="Tasks beside those of the template. Default: none.")
     units: list[UnitItem] | None = Field(
         None, description="Turbines, substations, chillers, halls, crews that widen a limit."
     )
