@@ -87,7 +87,7 @@ def instance(whole: bool, seed: int = 0) -> BuildQuestion:
             Offer(
                 name=f"supplier {i % 3}: chip {i}",
                 chip=f"chip {i}",
-                price_usd=38e3 * 1.18**i * 0.985**months,
+                price_usd=np.asarray(38e3 * 1.18**i * 0.985**months, dtype=np.float64),
                 supply=np.where(months >= launch, ramp * rng.uniform(6e3, 14e3), 0.0),
                 lead=int(rng.integers(3, 7)),
                 most=300e3 if i < 3 else np.inf,
@@ -203,7 +203,11 @@ def stochastic(units: bool = False, samples: int = 200) -> None:
     )
 
 
-WORKLOADS = {"B1": linear, "B2": whole, "B3": stochastic, "B4": lambda: stochastic(True, 20)}
+def stochastic_whole() -> None:
+    stochastic(True, 20)
+
+
+WORKLOADS = {"B1": linear, "B2": whole, "B3": stochastic, "B4": stochastic_whole}
 
 if __name__ == "__main__":
     if len(sys.argv) == 2 and sys.argv[1] in WORKLOADS:

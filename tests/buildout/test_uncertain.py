@@ -110,7 +110,7 @@ def test_a_later_grid_never_gives_more_compute(name, monkeypatch):
     assert (np.diff(done) <= 1e-3 * done[:-1]).all()
     if name == "expected":
         assert next(iter(found.matters)) == "grid of Memphis"
-        assert found.matters["grid of Memphis"] < -0.9
+        assert found.matters["grid of Memphis"] < -0.8  # half of the delays are zero, and ties count as ties
     nothing_late = float(schedule(asked, COMPUTE).useful_flop.sum())
     assert (found.outcomes["hindsight"].flop <= nothing_late * (1 + 1e-3)).all()
 
