@@ -146,7 +146,7 @@ def _capped(offer: Offer, allotted: Floats) -> Floats:
 
 
 class _Draws:
-    """Deviates by name: (S,) each, and the question that a sample or the late end of all makes of them."""
+    """What is drawn by name, (S,) each, and the question that a sample or the late end of all makes of it."""
 
     def __init__(
         self,
@@ -157,18 +157,17 @@ class _Draws:
         seed: int,
     ) -> None:
         self.question, self.supplies, self.halls, self.facts = question, supplies, halls, delay_facts()
-        self.z: dict[str, Floats] = {}
+        self.drawn: dict[str, Floats] = {}
         self.seed, self.samples = seed, samples
 
-    def _z(self, name: str) -> Floats:
-        if name not in self.z:
-            self.z[name] = deviates(self.seed, name, self.samples)
-        return self.z[name]
-
     def _late_s(self, kind: str, name: str, i: int | None) -> float:
-        fact = self.facts[kind]
-        z = LATE_Z if i is None else float(self._z(f"{kind} of {name}")[i])
-        return max(float(spread(fact.low, fact.best, fact.high, z)), 0.0)
+        fact, label = self.facts[kind], f"{kind} of {name}"
+        if i is None:
+            return max(float(spread(fact.low, fact.best, fact.high, LATE_Z)), 0.0)
+        if label not in self.drawn:
+            z = deviates(self.seed, label, self.samples)
+            self.drawn[label] = np.maximum(spread(fact.low, fact.best, fact.high, z), 0.0)
+        return float(self.drawn[label][i])
 
     def late(self) -> BuildQuestion:
         """Return the question with every draw at its late end, supply at the low one."""
@@ -200,7 +199,7 @@ class _Draws:
             if offer.allotted is not None:
                 offer = replace(offer, allotted=_capped(offer, offer.allotted * each))
             if i is not None:
-                self.z.setdefault(
+                self.drawn.setdefault(
                     f"supply of {offer.name}", np.array([part[k % len(part)].mean() for k in range(self.samples)])
                 )
         launch = offer.first_delivery
@@ -219,7 +218,7 @@ class _Draws:
             limits["hall"] = np.minimum(ready, float(site.limits["hall"].max()))
             if i is not None:
                 each = np.array([drawn[k % len(drawn)].mean() for k in range(self.samples)])
-                self.z.setdefault(f"construction of {site.name}", each)
+                self.drawn.setdefault(f"construction of {site.name}", each)
         return replace(
             site, grid=grid, limits=limits, expansions=tuple(self._units(site, item, i) for item in site.expansions)
         )
@@ -245,11 +244,16 @@ class _Draws:
 
     def matters(self, result: Floats) -> dict[str, float]:
         """Return the rank correlation of each draw that varies with a result, strongest first."""
-        ranks = np.argsort(np.argsort(result)).astype(float)
         found = {}
-        for name, z in self.z.items():
-            if np.ptp(z) > 0 and np.ptp(result) > 0:
-                found[name] = float(np.corrcoef(np.argsort(np.argsort(z)), ranks)[0, 1])
+        for name, drawn in self.drawn.items():
+            if np.ptp(drawn) > 0 and np.ptp(result) > 0:
+                found[name] = float(np.corrcoef(_ranks(drawn), _ranks(result))[0, 1])
         noise = NOISE / math.sqrt(len(result))
         heard = {name: value for name, value in found.items() if abs(value) >= noise}
         return dict(sorted(heard.items(), key=lambda pair: -abs(pair[1])))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return ranks from 1; equal values, such as the many delays of zero, share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1))[place])
