@@ -5,7 +5,7 @@ A program that is solved again with other costs or bounds keeps its solver objec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 # A bound below this is zero: a hundredth of what HiGHS lets a row be off by, it only makes a program hard to scale.
 NOTHING = 1e-9
+# How near the optimum `near` stops, relative.
+NEAR = 1e-6
 
 Highs = Any  # highspy.Highs: its stubs lack part of what it does, and importing it costs 0.1 s
 Floats = NDArray[np.float64]
@@ -208,6 +210,35 @@ class LinearProgram:
             return self._held(np.asarray(solver.getSolution().col_value), found_gap)
         self._check(self._run())
         return self._read(found_gap)
+
+    def near(self, gap: float = 0.01, seconds: float = 60.0) -> Solution:
+        """Return a point within `NEAR` of the optimum (where columns must be whole, within `gap`) without duals, which are
+        NaN: for samples of which only the outcome counts. The interior point takes about half of the time of `solve`.
+        Raises as `solve` does.
+        """
+        import highspy
+
+        self._ready()
+        solver, whole = self._solver, bool(self._integer.any())
+        options = (
+            {"mip_rel_gap": gap, "time_limit": solver.getRunTime() + seconds}
+            if whole
+            else {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": NEAR}
+        )
+        kept = {name: solver.getOptionValue(name)[1] for name in options}
+        for name, value in options.items():
+            solver.setOptionValue(name, value)
+        try:
+            status = run(solver)
+        finally:
+            for name, value in kept.items():
+                solver.setOptionValue(name, value)
+        if not whole and status != highspy.HighsModelStatus.kOptimal:
+            solver.clearSolver()
+            status = self._run()
+        self._check(status)
+        found = self._read(float(solver.getInfo().mip_gap) if whole else NEAR)
+        return replace(found, reduced=np.full(self.size[0], np.nan), dual=np.full(self.size[1], np.nan))
 
     def _run(self) -> Any:
         """Solve; where the solver loses its way, once more from the start without presolve, then by the primal method."""

@@ -229,6 +229,22 @@ def test_debt_pays_interest():
     np.testing.assert_allclose(found.balance_usd, 1e8 + np.cumsum(change - interest - spent), atol=1e3)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_plan_without_its_limits_is_the_same_plan(whole):
+    asked = question(
+        sites=(site(grid=20e6 * ONE, expansions=(units(whole=whole, price_usd=1e7),)),), cash=money(cash_usd=1e9)
+    )
+    full, quick = schedule(asked, COMPUTE), schedule(asked, COMPUTE, limits=False)
+    assert quick.useful_flop.sum() == pytest.approx(full.useful_flop.sum(), rel=1e-2 if whole else 1e-5)
+    assert quick.bindings == ()
+    assert np.isnan(quick.solution.dual).all()
+    assert (quick.balance_usd >= -10.0).all()
+    if whole:
+        np.testing.assert_allclose(quick.bought, np.round(quick.bought), atol=1e-5)
+    with pytest.raises(InfeasibleError, match="cash binds"):
+        schedule(question(cash=money(cash_usd=1e9, burn_usd=1e8 * ONE)), COMPUTE, limits=False)
+
+
 def test_bad_questions():
     with pytest.raises(ValueError, match="no chip of the plan"):
         question(offers=(offer(chip="MI300X"),))

@@ -116,7 +116,13 @@ def site_tasks(
 def _known(names: Collection[str], tasks: Sequence[Task]) -> None:
     known = [task.name for task in tasks] + [task.kind for task in tasks]
     problems = [
-        Problem(message="no task has this name", path="tasks", found=repr(name), nearest=nearest_name(name, known))
+        Problem(
+            message="no task has this name",
+            path="tasks",
+            found=repr(name),
+            allowed=", ".join(dict.fromkeys(task.kind for task in tasks)),
+            nearest=nearest_name(name, known),
+        )
         for name in sorted(names)
         if name not in known
     ]

@@ -29,6 +29,8 @@ LATE = 0.8
 LATE_Z = 0.8416
 # A rank correlation of unrelated columns is below this over the root of the samples nineteen times in twenty.
 NOISE = 1.96
+# Results that differ by less than this many digits of the largest are equal: what is within the solver's tolerance.
+DIGITS = 5
 PARTS = ("expected", "robust", "hindsight")
 
 
@@ -111,17 +113,19 @@ def uncertain(
     goal = Goal("compute", plan.goal.by if fleet is None and flop is None else question.calendar.periods - 1)
     policies: dict[str, BuildPlan | None] = {"expected": plan}
     if any(offer.given is None for offer in question.offers):  # else there is nothing to order otherwise
-        policies |= {"robust": schedule(draws.late(), goal), "hindsight": None}
+        policies |= {"robust": schedule(draws.late(), goal, limits=False), "hindsight": None}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in policies}
     for i in range(samples):
         world = draws.world(i)
         for name, orders in policies.items():
-            result = schedule(world if orders is None else _with_orders(world, orders), goal)
+            result = schedule(world if orders is None else _with_orders(world, orders), goal, limits=False)
             if fleet is not None:
                 reached = result.reached(fleet)
             else:
                 reached = result.worked(flop) if flop is not None else math.inf
             found[name].append((reached, float(result.useful_flop[: goal.by + 1].sum())))
+        if None in policies.values():  # within the gap of whole units another policy may have found more
+            found["hindsight"][i] = max((pairs[i] for pairs in found.values()), key=lambda pair: pair[1])
     outcomes = {
         name: Outcome(reached_s=np.array([a for a, _ in pairs]), flop=np.array([b for _, b in pairs]))
         for name, pairs in found.items()
@@ -244,6 +248,7 @@ class _Draws:
 
     def matters(self, result: Floats) -> dict[str, float]:
         """Return the rank correlation of each draw that varies with a result, strongest first."""
+        result = np.round(result / max(float(np.abs(result).max()), 1.0), DIGITS)
         found = {}
         for name, drawn in self.drawn.items():
             if np.ptp(drawn) > 0 and np.ptp(result) > 0:

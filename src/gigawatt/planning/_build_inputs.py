@@ -98,7 +98,7 @@ def build_case(scenario: Scenario) -> BuildCase:
         )
     calendar = _calendar(section)
     notes: list[str] = []
-    cases = tuple(_chip_case(scenario, section, i) for i in range(len(section.chips)))
+    cases = tuple(_chip_case(scenario, section, calendar, i) for i in range(len(section.chips)))
     _check(scenario, section, calendar, cases)
     supplies: dict[str, buildout.ChipSupply] = {}
     offers = tuple(_offer(scenario, calendar, case, supplies) for case in cases)
@@ -133,10 +133,21 @@ def _calendar(section: BuildSection) -> Calendar:
     return Calendar(start, math.ceil(section.months * MONTH_S / (7 * 86_400.0)), "week")
 
 
-def _chip_case(scenario: Scenario, section: BuildSection, index: int) -> ChipCase:
+def _chip_case(scenario: Scenario, section: BuildSection, calendar: Calendar, index: int) -> ChipCase:
+    """Return the case of an offer at the reference fleet, by default the target, what is ordered, or `USUAL_FLEET`."""
+    orders = section.chips[index].orders or ()
+    stated = section.reference_fleet or section.target
+    ordered = sum(order.count or 0 for order in orders) or section.chips[index].most
+    case = _chip_case_of(scenario, section, index, stated or ordered or USUAL_FLEET)
+    if stated is None and any(order.amount is not None and order.count is None for order in orders):
+        # how many an amount buys is known once there is a price, which hardly depends on the size of the fleet
+        bought = int(sum(counted(case, calendar, order) for order in orders))
+        return _chip_case_of(scenario, section, index, max(bought, 1))
+    return case
+
+
+def _chip_case_of(scenario: Scenario, section: BuildSection, index: int, count: int) -> ChipCase:
     item = section.chips[index]
-    ordered = sum(order.count or 0 for order in item.orders or ()) or item.most
-    count = section.reference_fleet or section.target or ordered or USUAL_FLEET
     alone = replace(
         scenario,
         fleet=FleetSection.model_construct(accelerator=item.accelerator, count=count, accelerators=None),

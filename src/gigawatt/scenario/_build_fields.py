@@ -262,7 +262,7 @@ class BuildSection(Section):
     target: Count | None = Field(None, examples=["200,000"], description="Accelerators in service for the goal fleet.")
     reference_fleet: Count | None = Field(
         None,
-        description="Fleet at which utilisation and goodput are taken for the schedule. Default: half of the most that can come.",
+        description="Fleet at which utilisation and goodput are taken for the schedule. Default: the target, what is ordered, or 100,000.",
     )
     chips: list[ChipItem] = Field(description="Accelerators that can be had.")
     sites: list[BuildSiteItem] = Field(description="Where they stand.")
