@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 # A bound below this is zero: a hundredth of what HiGHS lets a row be off by, it only makes a program hard to scale.
 NOTHING = 1e-9
+# By how much of itself a bound is widened to read what more of it is worth: well above what a row may be off by.
+HAIR = 1e-5
 # How near the optimum `near` stops, relative.
 NEAR = 1e-6
 
@@ -195,8 +197,9 @@ class LinearProgram:
         if self._solver is None:
             self._load()
 
-    def solve(self, gap: float = 0.01, seconds: float = 60.0) -> Solution:
-        """Return the optimum. Where columns must be whole: within `gap` of the best or after `seconds`, with the duals
+    def solve(self, gap: float = 0.01, seconds: float = 60.0, more: ArrayLike = ()) -> Solution:
+        """Return the optimum. Duals are those of one unit more of the upper bounds of the rows `more`, where more and less
+        differ: they are read with all of them a hair wider. Where columns must be whole: within `gap` of the best or after `seconds`, with the duals
         of the program whose whole columns are held where they are. Raises InfeasibleProgramError where there is no feasible point,
         RuntimeError where the solver finds no optimum or the program has no bound.
         """
@@ -207,9 +210,23 @@ class LinearProgram:
             solver.setOptionValue("time_limit", solver.getRunTime() + seconds)
             self._check(run(solver))
             found_gap = float(solver.getInfo().mip_gap)
-            return self._held(np.asarray(solver.getSolution().col_value), found_gap)
+            return self._held(np.asarray(solver.getSolution().col_value), found_gap, np.asarray(more, np.int32))
         self._check(self._run())
-        return self._read(found_gap)
+        return self._widened(self._read(found_gap), np.asarray(more, np.int32))
+
+    def _widened(self, found: Solution, rows: NDArray[np.int32]) -> Solution:
+        """Return a solution with the duals that hold a hair above the bounds of some rows."""
+        if not len(rows):
+            return found
+        solver = self._solver
+        lower, upper = (np.asarray(each)[rows] for each in (solver.getLp().row_lower_, solver.getLp().row_upper_))
+        solver.changeRowsBounds(len(rows), rows, lower, upper + HAIR * (1.0 + np.abs(upper)))
+        try:
+            self._check(self._run())
+            above = self._read(found.gap)
+        finally:
+            solver.changeRowsBounds(len(rows), rows, lower, upper)
+        return replace(found, reduced=above.reduced, dual=above.dual)
 
     def near(self, gap: float = 0.01, seconds: float = 60.0) -> Solution:
         """Return a point within `NEAR` of the optimum (where columns must be whole, within `gap`) without duals, which are
@@ -256,7 +273,7 @@ class LinearProgram:
             solver.setOptionValue(option, kept)
         return status
 
-    def _held(self, value: Floats, gap: float) -> Solution:
+    def _held(self, value: Floats, gap: float, more: NDArray[np.int32]) -> Solution:
         import highspy
 
         solver, whole = self._solver, np.flatnonzero(self._integer).astype(np.int32)
@@ -268,7 +285,7 @@ class LinearProgram:
         solver.changeColsIntegrality(len(whole), whole, np.array([kinds[0]] * len(whole)))
         try:
             self._check(self._run())
-            return self._read(gap)
+            return self._widened(self._read(gap), more)
         finally:
             solver.changeColsBounds(len(whole), whole, low[whole], high[whole])
             solver.changeColsIntegrality(len(whole), whole, np.array([kinds[1]] * len(whole)))

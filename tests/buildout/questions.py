@@ -33,7 +33,7 @@ def units(name="turbines", **changed):
 
 def money(**changed):
     fields = {"cash_usd": 5e9, "floor_usd": 0.0, "funding_usd": 0 * ONE, "burn_usd": 0 * ONE, "debt_usd": 0 * ONE}
-    return Money(**{**fields, "discount": 0.1, **changed})
+    return Money(**{**fields, **changed})
 
 
 def question(chips=None, offers=None, sites=None, cash=None):
@@ -43,4 +43,5 @@ def question(chips=None, offers=None, sites=None, cash=None):
         offers=offers or (offer(),),
         sites=sites or (site(),),
         money=cash,
+        discount=0.1,
     )

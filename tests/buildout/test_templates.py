@@ -53,7 +53,7 @@ def test_dates_are_ordered_and_reached_in_the_order_of_a_build(
             ("permits", "halls ready"),
             ("first power", "full power"),
             ("full power", "halls ready"),
-            ("first hall accepted", "complete"),
+            ("hall 1 accepted", "complete"),
             ("last rack placed", "complete"),
         ):
             assert dates[earlier].p50_s <= dates[later].p50_s
@@ -61,7 +61,7 @@ def test_dates_are_ordered_and_reached_in_the_order_of_a_build(
 
 @pytest.mark.parametrize("power", [150 * MW, 1000 * MW])
 def test_a_retrofit_is_sooner_than_a_new_build(power: float, builds: dict[tuple[str, float], BuildSchedule]) -> None:
-    for milestone in ("permits", "first hall accepted", "complete"):
+    for milestone in ("permits", "hall 1 accepted", "complete"):
         retrofit, new = builds["retrofit", power].date(milestone), builds["new_build", power].date(milestone)
         assert (retrofit.p10_s, retrofit.p50_s, retrofit.p90_s) < (new.p10_s, new.p50_s, new.p90_s)
 

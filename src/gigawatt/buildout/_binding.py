@@ -17,7 +17,7 @@ from gigawatt.buildout._programme import K, M, Programme, scale_of
 from gigawatt.buildout._question import INSTALLATION, POWER, RESOURCES, Floats
 from gigawatt.linear_program import Solution
 
-CASH, SUPPLY, LEAD, ORDERS, PRODUCT, NOTHING = "cash", "supply", "lead time", "orders", "product", "nothing"
+CASH, SUPPLY, LEAD, ORDERS, PRODUCT, PRICE = "cash", "supply", "lead time", "orders", "product", "price"
 SMALL = 1e-7
 # Below this part of the value of one more accelerator a limit is not named.
 LEAST_SHARE = 0.02
@@ -46,7 +46,13 @@ class Binding:
     @property
     def name(self) -> str:
         """For example "power at Memphis"."""
-        joined = {SUPPLY: "supply of", LEAD: "lead time of", ORDERS: "orders of", PRODUCT: "launch of"}
+        joined = {
+            SUPPLY: "supply of",
+            LEAD: "lead time of",
+            ORDERS: "orders of",
+            PRODUCT: "launch of",
+            PRICE: "price of",
+        }
         if self.kind in joined:
             return f"{joined[self.kind]} {self.where}"
         return f"{self.kind} at {self.where}" if self.where else self.kind
@@ -195,8 +201,11 @@ class BindingReader:
             parts[LEAD, offer.name] += ordered
         else:
             deposit = max(float(self.kappa[placed]), 0.0) * offer.deposit * offer.price_usd[placed] * K / M
+            charged = max(-float(p.gain[p.order[o, placed]]), 0.0)
             cash += min(deposit, ordered)
-            parts[ORDERS, offer.name] += max(ordered - deposit, 0.0)
+            parts[PRICE, offer.name] += min(charged, max(ordered - deposit, 0.0))
+            parts[ORDERS, offer.name] += max(ordered - deposit - charged, 0.0)
+        parts[PRICE, offer.name] += max(-float(p.gain[p.delivered[o, t]]), 0.0)
         parts[CASH, ""] += cash
         total = sum(parts.values())
         return (

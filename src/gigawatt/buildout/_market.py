@@ -202,7 +202,7 @@ def share_out(supply: Array, claims: Array, left: Array) -> Array:
     """Return how a supply (S,) is divided: in proportion to `claims` (O, S), nobody above `left` (O, S), what one cannot
     take going to the others. Water-filling by the level at which each order is full.
     """
-    claims = np.where((left > FILLED) & (claims > 0.0), np.broadcast_to(claims, left.shape), 0.0)
+    claims = np.where((left > FILLED) & (claims > FILLED), np.broadcast_to(claims, left.shape), 0.0)
     level = np.where(claims > 0.0, left / np.where(claims > 0.0, claims, 1.0), np.inf)
     order = np.argsort(level, axis=0, kind="stable")
     sorted_level = np.take_along_axis(level, order, axis=0)

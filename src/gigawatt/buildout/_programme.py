@@ -13,7 +13,6 @@ scaled; what leaves this module is in SI units.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from gigawatt.buildout._question import (
     BuildSite,
     Expansion,
     Floats,
+    Offer,
 )
 from gigawatt.linear_program import Index, LinearProgram
 
@@ -36,6 +36,8 @@ K, M = 1e3, 1e6  # accelerators per unit of the programme; W per MW, USD per mil
 FRUGAL = 1e-4
 # What compute after the date of the goal counts: little, but a plan goes on.
 AFTERWARDS = 1e-3
+# What a thousand accelerators that were ordered and are not taken for a year cost, in thousands of them or of their price.
+TAKEN = 1e-2
 SPENT = ("accelerators", "units bought", "units kept", "energy", "upkeep")
 
 
@@ -89,7 +91,7 @@ class Programme:
             if offer.given is not None:
                 low[o] = high[o] = offer.given / K
             else:
-                high[o, max(offer.first, 0) : offer.last + 1] = np.inf
+                high[o, max(offer.first, 0) : max(offer.last + 1, 0)] = np.inf
             most[o, offer.first_delivery :] = (
                 np.inf if offer.allotted is not None else offer.supply[offer.first_delivery :] / K
             )
@@ -109,10 +111,9 @@ class Programme:
             if offer.allotted is None:
                 lp.add(self.backlog_row[o, offer.lead :], self.order[o, :late], -1.0)
             lp.add(self.stock_row[self._chip(offer.chip)], self.delivered[o], -1.0)
-            at_order = np.arange(T) - offer.lead
             price = offer.price_usd * K / M
             self._spend("accelerators", self.order[o], offer.deposit * price)
-            self._spend("accelerators", self.delivered[o], (1.0 - offer.deposit) * price[np.maximum(at_order, 0)])
+            self._spend("accelerators", self.delivered[o], (1.0 - offer.deposit) * price[ordered_at(offer, T)])
 
     def _service(self) -> None:
         lp, shape = self.lp, (len(self.question.chips), len(self.question.sites), self.T)
@@ -198,8 +199,10 @@ class Programme:
         for s, site in enumerate(q.sites):
             row = lp.rows((self.T,), lower=0.0, upper=0.0)
             for c, chip in enumerate(q.chips):
-                lp.add(row, self.service[c, s], chip.mean_it_w * site.pue * K / M)
-            grid = lp.columns((self.T,), upper=site.grid / M)
+                half = 0.5 * chip.mean_it_w * site.pue * K / M  # of the end of the period, and of its beginning
+                lp.add(row, self.service[c, s], half)
+                lp.add(row[1:], self.service[c, s, :-1], half)
+            grid = lp.columns((self.T,), upper=_mean(site.grid) / M)
             self.sources.append((site, "grid"))
             outputs.append(grid)
             lp.add(row, grid, -1.0)
@@ -208,21 +211,26 @@ class Programme:
                 if where is not site or item.resource != POWER:
                     continue
                 output = lp.columns((self.T,))
-                within = lp.rows((self.T,), upper=item.given * item.unit / M)
+                within = lp.rows((self.T,), upper=_mean(item.given) * item.unit / M)
                 lp.add(within, output, 1.0)
-                lp.add(within, self.standing[e], -item.unit / M)
+                lp.add(within, self.standing[e], -0.5 * item.unit / M)
+                lp.add(within[1:], self.standing[e, :-1], -0.5 * item.unit / M)
                 lp.add(row, output, -1.0)
                 self._spend("energy", output, item.energy_usd_per_j * self.length)
                 self.sources.append((site, item.name))
                 outputs.append(output)
         self.output = np.array(outputs)
 
+    def buildings_usd(self) -> Floats:
+        """Return what building the sites costs in each period."""
+        built = [site.capital_usd for site in self.question.sites if site.capital_usd is not None]
+        return np.asarray(sum(built, np.zeros(self.T)))
+
     def fixed_usd(self) -> Floats:
         """Return what is paid in each period whatever is decided: rent, the connection, units that stand as given."""
         total = np.zeros(self.T)
         for site in self.question.sites:
             total += (site.rent_usd_per_s + site.grid_usd_per_w_s * site.grid) * self.length
-            total += site.capital_usd if site.capital_usd is not None else 0.0
             for item in site.expansions:
                 total += item.keep_usd_per_s * item.given * self.length
         return total
@@ -233,7 +241,7 @@ class Programme:
             return
         self.balance = lp.columns((T,), lower=money.floor_usd / M)
         self.debt = lp.columns((T,), upper=money.debt_usd / M)
-        paid = (money.funding_usd - money.burn_usd - self.fixed_usd()) / M
+        paid = (money.funding_usd - money.burn_usd - self.fixed_usd() - self.buildings_usd()) / M
         paid[0] += money.cash_usd / M
         self.cash_row = _recursion(lp, self.balance, paid)
         lp.add(self.cash_row, self.debt, -1.0)
@@ -291,11 +299,19 @@ class Programme:
                 _accumulate(gain, self.service[c], half)
                 _accumulate(gain, self.service[c][:, :-1], half[1:])
             self._charge(gain, discount * FRUGAL / self._dearest())
+        self._take(gain)
         if goal.least_fleet > 0:
             row = self.lp.rows((1,), lower=goal.least_fleet / K)
             self.lp.add(row, self.service[:, :, goal.by].ravel(), 1.0)
         self.gain = gain
         self.lp.set_gain(np.arange(len(gain)), gain)
+
+    def _take(self, gain: Floats) -> None:
+        """Let what was ordered be taken as soon as it can be paid: leaving it with the vendor costs a little."""
+        unit = self._dearest() if self.goal.kind == "npv" else 1.0
+        for o, offer in enumerate(self.question.offers):
+            if offer.given is not None:
+                gain[self.backlog[o]] -= TAKEN * unit * self.length / SECONDS_PER_YEAR
 
     def _charge(self, gain: Floats, weight: Floats) -> None:
         for kind in self.spending.values():
@@ -321,15 +337,27 @@ class Programme:
         return K * SECONDS_PER_YEAR * max(chip.useful_flops for chip in self.question.chips)
 
     def discount(self) -> Floats:
-        """Return the discount factor of each period, at its middle, (T,)."""
-        money = self.question.money
-        rate = money.discount if money is not None else 0.0
-        edges = self.question.calendar.edges_s
-        middle = np.array([0.5 * (a + b) for a, b in pairwise(edges.tolist())])
-        return np.asarray((1.0 + rate) ** (-middle / SECONDS_PER_YEAR))
+        """Return the discount factor of each period, on its first day as in the cash flow, (T,)."""
+        years = self.question.calendar.edges_s[:-1] / SECONDS_PER_YEAR
+        return np.asarray((1.0 + self.question.discount) ** -years)
 
     def _chip(self, name: str) -> int:
         return [chip.name for chip in self.question.chips].index(name)
+
+
+def _mean(limit: Floats) -> Floats:
+    """Return the mean of a limit over each period: of its end and its beginning, nothing before the first."""
+    return np.asarray(0.5 * (limit + np.concatenate(([0.0], limit[:-1]))))
+
+
+def ordered_at(offer: Offer, periods: int) -> Index:
+    """Return the period whose price a delivery of each period pays: that of its order, first come first served among
+    orders that are allotted, else the lead before.
+    """
+    if offer.allotted is None or offer.given is None or not offer.given.any():
+        return np.maximum(np.arange(periods) - offer.lead, 0)
+    filled = np.cumsum(offer.allotted) - offer.before
+    return np.minimum(np.searchsorted(np.cumsum(offer.given), np.maximum(filled, 0.0) * (1.0 - 1e-9)), periods - 1)
 
 
 def _accumulate(gain: Floats, columns: Index, values: Floats) -> None:

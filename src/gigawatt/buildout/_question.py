@@ -119,7 +119,7 @@ class BuildSite:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """Cash. `cash_usd` at the start, `floor_usd` below which it never falls, `funding_usd` (T,) and `burn_usd` (T,) in
-    each period; `debt_usd` (T,) is the most that may be owed, at `interest` per year. `discount` is per year.
+    each period; `debt_usd` (T,) is the most that may be owed, at `interest` per year.
     """
 
     cash_usd: float
@@ -128,18 +128,18 @@ class Money:
     burn_usd: Floats
     debt_usd: Floats
     interest: float = 0.0
-    discount: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildQuestion:
-    """A build-out to be planned. `money` None: cash is no limit. Raises ValueError where names or lengths do not fit."""
+    """A build-out to be planned. `money` None: cash is no limit. `discount` is per year. Raises ValueError where names or lengths do not fit."""
 
     calendar: Calendar
     chips: tuple[ChipKind, ...]
     offers: tuple[Offer, ...]
     sites: tuple[BuildSite, ...]
     money: Money | None = None
+    discount: float = 0.0
 
     def __post_init__(self) -> None:
         known, periods = {chip.name for chip in self.chips}, self.calendar.periods

@@ -115,7 +115,8 @@ def rush_order(
     rules: MarketRules | None = None,
     utilisation: float | None = None,
 ) -> RushOrder:
-    """Return what an order with its premium and prepayment gets, and when, beside the same order without them.
+    """Return what an order with its premium and prepayment gets, and when, beside the same order without them; with a premium the
+    prepayment stays in both.
 
     `others` are the other buyers' orders (`standing_orders`). The time gained is worth its rent at `utilisation` (0.7
     where None). Raises ValueError for an order without a premium or prepayment, or a utilisation outside 0..1.
@@ -128,7 +129,11 @@ def rush_order(
     if not 0.0 <= used <= 1.0:
         raise ValueError(f"utilisation lies between 0 and 1: {used}")
     rules = rules or market_rules()
-    plain = deliveries([replace(order, premium=0.0, prepaid=0.0), *others], supply.samples, rules)
+    plain = deliveries(
+        [replace(order, premium=0.0, prepaid=0.0 if order.premium <= 0.0 else order.prepaid), *others],
+        supply.samples,
+        rules,
+    )
     rush = deliveries([order, *others], supply.samples, rules)
     with_premium, without = _arrival(rush, order, supply), _arrival(plain, order, supply)
     length = supply.calendar.length_s

@@ -103,7 +103,8 @@ def schedule(
     """
     programme = Programme(question, goal)
     try:
-        solution = programme.lp.solve(gap, seconds) if limits else programme.lp.near(gap, seconds)
+        rows = np.concatenate(list(programme.limit.values()))
+        solution = programme.lp.solve(gap, seconds, rows) if limits else programme.lp.near(gap, seconds)
     except InfeasibleProgramError:
         raise _shortage(question, goal) from None
     return _plan(programme, solution, usd_per_flop, limits)
@@ -152,8 +153,8 @@ def _spending(p: Programme, value: Floats) -> dict[str, Floats]:
         for columns, usd in blocks:
             lines[kind] += (value[columns] * usd).reshape(-1, p.T).sum(axis=0) * M
     for columns, usd in p.carried_upkeep():
-        lines["upkeep"][1:] += (value[columns][..., :-1] * usd[1:]).reshape(-1, p.T - 1).sum(axis=0) * M
-    return lines | {"rent, connections, units given": p.fixed_usd()}
+        lines["upkeep"][1:] += (value[columns][..., :-1] * usd[1:]).sum(axis=tuple(range(columns.ndim - 1))) * M
+    return lines | {"buildings": p.buildings_usd(), "rent, connections, units given": p.fixed_usd()}
 
 
 def _shortage(question: BuildQuestion, goal: Goal) -> InfeasibleError:
@@ -171,9 +172,11 @@ def _shortage(question: BuildQuestion, goal: Goal) -> InfeasibleError:
     programme.lp.set_gain(np.arange(len(richest)), richest)
     balance = programme.lp.solve().value[programme.balance] * M
     at = int(np.argmin(balance))
+    left = float(balance[at]) / 1e6
+    dollars = f"{'-' if left < 0 else ''}${abs(left):,.0f} million"
     short = f"${(money.floor_usd - float(balance[at])) / 1e6:,.0f} million"
     return InfeasibleError(
-        f"cash binds: what is committed leaves ${balance[at] / 1e6:,.0f} million in {label(at)}, {short} under the floor",
+        f"cash binds: what is committed leaves {dollars} in {label(at)}, {short} under the floor",
         constraint="cash",
         remedy=f"{short} of funding by {label(at)}",
     )
@@ -212,7 +215,9 @@ def earliest(
         raise InfeasibleError(
             f"{at_end:.4g} of {target:.4g} {unit} are reached by the end of the plan in {question.calendar.label(high)}; what binds is {names}",
             constraint=names,
-            remedy=f"{target / at_end - 1.0:.0%} more of that, or a longer plan" if at_end > 0 else f"more of {names}",
+            remedy=f"about {target / at_end - 1.0:.0%} more of {names}, or a longer plan"
+            if at_end > 0
+            else f"more of {names}",
         )
     while low < high:
         middle = (low + high) // 2

@@ -237,7 +237,7 @@ def _milestones(tasks: Sequence[Task], site: _Site) -> dict[str, tuple[str, ...]
         "first power": list(site.feeds[0]),
         "full power": list(dict.fromkeys(name for names in site.feeds for name in names)),
         "halls ready": kinds["commissioning"],
-        "first hall accepted": kinds["acceptance"][:1],
+        "hall 1 accepted": kinds["acceptance"][:1],
         "last rack placed": kinds["racks"],
         "battery": kinds.get("battery_running", []),
         "complete": kinds["cluster_acceptance"],

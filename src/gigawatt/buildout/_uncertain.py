@@ -21,6 +21,7 @@ from gigawatt.buildout._ranges import deviates, spread
 from gigawatt.buildout._schedule import BuildPlan, schedule
 from gigawatt.buildout._supply import ChipSupply
 from gigawatt.buildout._supply_tables import WEEK, rows
+from gigawatt.errors import InfeasibleError
 from gigawatt.evidence import Grade, Sourced
 
 DAY = WEEK / 7.0
@@ -31,15 +32,19 @@ LATE_Z = 0.8416
 NOISE = 1.96
 # Results that differ by less than this many digits of the largest are equal: what is within the solver's tolerance.
 DIGITS = 5
+NEVER_S = 1e12  # later than any plan ends
 PARTS = ("expected", "robust", "hindsight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What samples (S,) of one policy come to: `reached_s` from the start, inf where never, and `flop` by the end of the goal."""
+    """What samples (S,) of one policy come to: `reached_s` from the start, inf where never, and `flop` by the end of the goal;
+    `broken_share` of them break the floor of cash and do nothing.
+    """
 
     reached_s: Floats
     flop: Floats
+    broken_share: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: percentiles of both; a time is None where it is not reached."""
@@ -48,14 +53,15 @@ class Outcome:
         return {
             "reached_s": [float(value) if math.isfinite(value) else None for value in times],
             "reached_share": float(np.isfinite(self.reached_s).mean()),
+            "broken_share": self.broken_share,
             "flop": np.percentile(self.flop, (10, 50, 90)).tolist(),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncertainty:
-    """Outcomes by policy, and `matters`: the rank correlation of each draw with the compute that is done, strongest
-    first.
+    """Outcomes by policy, and `matters`: the rank correlation of each draw with the compute that is done, or with the
+    date where one is to be reached, strongest first.
     """
 
     samples: int
@@ -115,10 +121,16 @@ def uncertain(
     if any(offer.given is None for offer in question.offers):  # else there is nothing to order otherwise
         policies |= {"robust": schedule(draws.late(), goal, limits=False), "hindsight": None}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in policies}
+    broken = dict.fromkeys(policies, 0)
     for i in range(samples):
         world = draws.world(i)
         for name, orders in policies.items():
-            result = schedule(world if orders is None else _with_orders(world, orders), goal, limits=False)
+            try:
+                result = schedule(world if orders is None else _with_orders(world, orders), goal, limits=False)
+            except InfeasibleError:  # the floor of cash breaks in this world
+                found[name].append((math.inf, 0.0))
+                broken[name] += 1
+                continue
             if fleet is not None:
                 reached = result.reached(fleet)
             else:
@@ -127,11 +139,17 @@ def uncertain(
         if None in policies.values():  # within the gap of whole units another policy may have found more
             found["hindsight"][i] = max((pairs[i] for pairs in found.values()), key=lambda pair: pair[1])
     outcomes = {
-        name: Outcome(reached_s=np.array([a for a, _ in pairs]), flop=np.array([b for _, b in pairs]))
+        name: Outcome(
+            reached_s=np.array([a for a, _ in pairs]),
+            flop=np.array([b for _, b in pairs]),
+            broken_share=broken[name] / samples,
+        )
         for name, pairs in found.items()
     }
     outcomes = {name: outcomes.get(name, outcomes["expected"]) for name in PARTS}
-    return Uncertainty(samples=samples, seed=seed, outcomes=outcomes, matters=draws.matters(outcomes["expected"].flop))
+    planned = outcomes["expected"]
+    judged = planned.flop if fleet is None and flop is None else np.minimum(planned.reached_s, NEVER_S)
+    return Uncertainty(samples=samples, seed=seed, outcomes=outcomes, matters=draws.matters(judged))
 
 
 def _with_orders(question: BuildQuestion, plan: BuildPlan) -> BuildQuestion:

@@ -113,7 +113,8 @@ def build_scenario(
         raise _nothing(plan)
     fleet, flop = _targets(case)
     count = case.section.samples or DEFAULT_SAMPLES if samples is None else samples
-    cash_flow = cash_flow_of(plan)
+    last = plan.goal.by if fleet is not None or flop is not None else case.calendar.periods - 1
+    cash_flow = cash_flow_of(plan, last)
     rate = case.cases[0].inputs.value("finance.discount_rate")
     return BuildReport(
         case=case,
@@ -162,10 +163,14 @@ def _nothing(plan: buildout.BuildPlan) -> InfeasibleError:
     last = plan.bindings[-1] if plan.bindings else ()
     names = ", ".join(binding.name for binding in last[:3]) or "no limit of the plan: nothing pays"
     first = last[0] if last else None
-    remedy = f"more {first.name}" if first is not None else "a worth of compute above what it costs"
+    remedy = "a worth of compute above what it costs"
+    if first is not None:
+        late = first.kind in ("lead time", "product")
+        remedy = "an earlier start or a longer plan" if late else f"more of what binds ({first.name})"
     if first is not None and first.kind == "power":
         chip = plan.question.chips[0]
-        remedy = f"{chip.it_w * plan.question.sites[0].pue / 1e3:.2f} kW of firm power at {first.where} for every accelerator"
+        site = next(site for site in plan.question.sites if site.name == first.where)
+        remedy = f"{chip.it_w * site.pue / 1e3:.2f} kW of firm power at {first.where} for every accelerator"
     return InfeasibleError(f"no accelerator ever runs: {names}", constraint=names, remedy=remedy)
 
 
@@ -234,7 +239,7 @@ def _nearer(
 
     def soon(amount: float) -> bool:
         try:
-            changed = _plan(case, _widened(case.question, kind, where, first, amount))
+            changed = _plan(case, _widened(case.question, kind, where, first, amount, plan.goal.by))
         except InfeasibleError:
             return False
         return _reached(case, changed) <= date_s - MONTH_S
@@ -249,9 +254,9 @@ def _nearer(
     return Nearer(
         name=binding.name,
         amount=high,
-        unit="s" if kind == "lead time" else binding.unit,
+        unit=binding.unit,
         cost_usd=_cost_usd(case, kind, where, high),
-        note=f"from {case.calendar.label(first)} on",
+        note="at the start" if kind == "cash" else f"from {case.calendar.label(first)} on",
     )
 
 
@@ -267,15 +272,17 @@ def _scale_of(plan: buildout.BuildPlan, kind: str, where: str, first: int) -> fl
 
 
 def _widened(
-    question: buildout.BuildQuestion, kind: str, where: str, first: int, amount: float
+    question: buildout.BuildQuestion, kind: str, where: str, first: int, amount: float, last: int
 ) -> buildout.BuildQuestion:
-    """Return the question with so much more of a limit from a period on."""
+    """Return the question with so much more of a limit from a period on; of a supply, spread evenly up to `last`."""
     extra = np.zeros(question.calendar.periods)
     extra[first:] = amount
     if kind == "cash" and question.money is not None:
         return replace(question, money=replace(question.money, cash_usd=question.money.cash_usd + amount))
     if kind in ("supply", "orders"):
-        share = question.calendar.length_s / float(question.calendar.length_s[first:].sum()) * (extra > 0)
+        length = question.calendar.length_s
+        share = np.where((np.arange(len(extra)) >= first) & (np.arange(len(extra)) <= last), length, 0.0)
+        share = share / share.sum()
         offers = []
         for offer in question.offers:
             if offer.name == where:
@@ -307,7 +314,7 @@ def _cost_usd(case: BuildCase, kind: str, where: str, amount: float) -> float:
     catalog = case.cases[0].inputs
     if kind == "power":
         return amount * _fact("turbine.simple_cycle_aero.capex") / 1e3
-    if kind in ("hall", "cooling"):
+    if kind == "hall":
         return amount * catalog.value("finance.building_usd_per_w")
     if kind in ("supply", "orders"):
         return amount * float(next(o for o in case.question.offers if o.name == where).price_usd.mean())
@@ -321,12 +328,12 @@ def _fact(key: str) -> float:
 
 
 # money
-def cash_flow_of(plan: buildout.BuildPlan) -> finance.CashFlow:
-    """Return the plan's cash line by line, on the first day of every period; the accelerators' worth at the end counts
-    as the last line where service earns.
+def cash_flow_of(plan: buildout.BuildPlan, last: int) -> finance.CashFlow:
+    """Return the plan's cash line by line, on the first day of every period up to `last`; what is still owed then is paid
+    back, and the accelerators' worth counts as the last line where service earns.
     """
-    calendar = plan.question.calendar
-    groups = {"accelerators": "investing", "units bought": "investing"}
+    calendar, count = plan.question.calendar, last + 1
+    groups = {"accelerators": "investing", "units bought": "investing", "buildings": "investing"}
     lines = [
         finance.CashLine(label=label, group=groups.get(label, "operating"), amounts=-usd)
         for label, usd in plan.spending_usd.items()
@@ -347,16 +354,22 @@ def cash_flow_of(plan: buildout.BuildPlan) -> finance.CashFlow:
             interest = owed * money.interest * calendar.length_s / buildout.SECONDS_PER_YEAR
             lines.append(finance.CashLine(label="debt drawn and paid back", group="financing", amounts=change))
             lines.append(finance.CashLine(label="interest", group="financing", amounts=-interest))
+            if plan.debt_usd[last] > 0:
+                owed = np.where(np.arange(calendar.periods) == last, plan.debt_usd, 0.0)
+                lines.append(finance.CashLine(label="debt still owed at the end", group="financing", amounts=-owed))
     if plan.income_usd["service"].any():
-        lines.append(worth_at_end(plan))
-    return finance.CashFlow(dates=tuple(calendar.first_day(i) for i in range(calendar.periods)), lines=tuple(lines))
+        lines.append(worth_at_end(plan, last))
+    return finance.CashFlow(
+        dates=tuple(calendar.first_day(i) for i in range(count)),
+        lines=tuple(replace(line, amounts=line.amounts[:count]) for line in lines),
+    )
 
 
-def worth_at_end(plan: buildout.BuildPlan) -> finance.CashLine:
+def worth_at_end(plan: buildout.BuildPlan, last: int) -> finance.CashLine:
     """Return what the accelerators are worth in the last period."""
-    worth = np.zeros(plan.question.calendar.periods)
+    worth = np.zeros(last + 1)
     for c, chip in enumerate(plan.question.chips):
-        worth[-1] += (plan.placed[c, :, -1].sum() + plan.stock[c, -1]) * chip.resale_usd
+        worth[-1] += (plan.placed[c, :, last].sum() + plan.stock[c, last]) * chip.resale_usd
     return finance.CashLine(label="worth of the accelerators at the end", group="investing", amounts=worth)
 
 
@@ -368,9 +381,10 @@ def levelised_of(
     """
     hours = plan.useful_flop / case.question.chip(case.cases[0].accelerator).useful_flops / 3600.0
     kept = plan.spending_usd.keys()
-    lines = (*(line for line in cash_flow.lines if line.label in kept), worth_at_end(plan))
+    count = len(cash_flow.dates)
+    lines = (*(line for line in cash_flow.lines if line.label in kept), worth_at_end(plan, count - 1))
     costs = finance.CashFlow(dates=cash_flow.dates, lines=lines)
-    return finance.levelised_from_cash_flow(costs, hours, rate=rate)
+    return finance.levelised_from_cash_flow(costs, hours[:count], rate=rate)
 
 
 def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:
@@ -383,12 +397,26 @@ def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:
     return {
         "site": built.site,
         "begin": calendar.day_at(built.begin_s).isoformat(),
-        "timeline": found.timeline().to_dict(),
-        "dates": {name: days(span) for name, span in found.milestones.items()} | {"complete": days(found.date())},
+        "timeline": _without_moments(found.timeline().to_dict()),
+        "dates": {name: days(span) for name, span in found.milestones.items() if name not in NOT_PLANNED_HERE}
+        | {"complete": days(found.date())},
         "critical": list(found.critical_path().labels),
         "critical_words": str(found.critical_path()),
         "matters": {each.label: each.variance_share for each in found.sensitivity()[:8]},
         "days_per_day": {each.label: each.days_per_day for each in found.sensitivity()[:8]},
+    }
+
+
+# Power is planned by the schedule: tasks of a template do not wait for it.
+NOT_PLANNED_HERE = ("first power", "full power")
+
+
+def _without_moments(timeline: dict[str, Any]) -> dict[str, Any]:
+    """Return a timeline without lanes on which nothing lasts."""
+    lasting = {row["lane"] for row in timeline["intervals"] if row["end_s"] > row["start_s"]}
+    return timeline | {
+        "lanes": [lane for lane in timeline["lanes"] if lane in lasting],
+        "intervals": [row for row in timeline["intervals"] if row["lane"] in lasting],
     }
 
 
@@ -421,7 +449,7 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
                 "useful_flops": chip.useful_flops,
                 "it_w": chip.it_w,
                 "service": plan.service[c].sum(axis=0).tolist(),
-                "waiting": (plan.placed[c] - plan.service[c]).sum(axis=0).tolist(),
+                "waiting": ((plan.placed[c] - plan.service[c]).sum(axis=0) + plan.stock[c]).tolist(),
                 "stock": plan.stock[c].tolist(),
             }
             for c, chip in enumerate(plan.question.chips)

@@ -26,6 +26,8 @@ from gigawatt.scenario import BuildSection, ChipItem, FleetSection, OrderItem, S
 
 Floats = buildout.Floats
 USUAL_FLEET = 100_000
+# A run is planned on no fewer than this, so that a model fits.
+LEAST_FLEET = 1_024
 USUAL_DEPOSIT = 0.2
 USUAL_INTEREST = 0.08
 USUAL_EARNING = 0.7
@@ -97,7 +99,6 @@ def build_case(scenario: Scenario) -> BuildCase:
             )
         )
     calendar = _calendar(section)
-    notes: list[str] = []
     cases = tuple(_chip_case(scenario, section, calendar, i) for i in range(len(section.chips)))
     _check(scenario, section, calendar, cases)
     supplies: dict[str, buildout.ChipSupply] = {}
@@ -116,13 +117,14 @@ def build_case(scenario: Scenario) -> BuildCase:
             chips=tuple(_chip(section, calendar, case) for case in _distinct(cases)),
             offers=offers,
             sites=sites,
-            money=_money(section, calendar, first),
+            money=_money(section, calendar),
+            discount=first.inputs.value("finance.discount_rate"),
         ),
         supplies=supplies,
         constructions=tuple(each for each in built if each is not None),
         usd_per_flop=float(rent.mean()) / first.useful_flops,
         run_flop=first.base.value("run.compute"),
-        notes=tuple(notes),
+        notes=tuple(_notes(section, cases)),
     )
 
 
@@ -136,13 +138,13 @@ def _calendar(section: BuildSection) -> Calendar:
 def _chip_case(scenario: Scenario, section: BuildSection, calendar: Calendar, index: int) -> ChipCase:
     """Return the case of an offer at the reference fleet, by default the target, what is ordered, or `USUAL_FLEET`."""
     orders = section.chips[index].orders or ()
-    stated = section.reference_fleet or section.target
+    stated = section.reference_fleet or (section.target if section.goal == "fleet" else None)
     ordered = sum(order.count or 0 for order in orders) or section.chips[index].most
-    case = _chip_case_of(scenario, section, index, stated or ordered or USUAL_FLEET)
+    case = _chip_case_of(scenario, section, index, max(stated or ordered or USUAL_FLEET, LEAST_FLEET))
     if stated is None and any(order.amount is not None and order.count is None for order in orders):
         # how many an amount buys is known once there is a price, which hardly depends on the size of the fleet
         bought = int(sum(counted(case, calendar, order) for order in orders))
-        return _chip_case_of(scenario, section, index, max(bought, 1))
+        return _chip_case_of(scenario, section, index, max(bought, LEAST_FLEET))
     return case
 
 
@@ -173,6 +175,33 @@ def _distinct(cases: Sequence[ChipCase]) -> list[ChipCase]:
     return list({case.accelerator: case for case in reversed(cases)}.values())[::-1]
 
 
+def _notes(section: BuildSection, cases: Sequence[ChipCase]) -> list[str]:
+    """Return what a scenario says that changes nothing."""
+    notes = []
+    for case in cases:
+        item = case.item
+        if item.premium and (item.per_month is not None or item.share is not None):
+            notes.append(
+                f"{case.name}: the premium is paid and moves nothing: what is delivered is given by share or per_month"
+            )
+        if item.share is not None and item.per_month is not None:
+            notes.append(f"{case.name}: per_month counts, share does not")
+    if section.by is not None and section.goal != "compute":
+        notes.append(f"build.by does not count for the goal {section.goal}")
+    if section.target is not None and section.goal != "fleet":
+        notes.append(f"build.target does not count for the goal {section.goal}")
+    for site in section.sites:
+        idle = [unit.name for unit in site.units or () if not unit.most and not unit.given]
+        notes += [f"{name} at {site.name}: neither given nor most, so there are none" for name in idle]
+    if day_of(section.start).year > LATEST_PRICES:
+        notes.append(f"prices and supply after {LATEST_PRICES} are those of the last known date")
+    return notes
+
+
+# The last year of the packaged prices and supply.
+LATEST_PRICES = 2027
+
+
 def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases: Sequence[ChipCase]) -> None:
     """Raise InputError for names that stand twice and dates that cannot be."""
     problems = []
@@ -194,6 +223,7 @@ def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases:
                 f"{calendar.label(0)} to {calendar.label(calendar.periods - 1)}",
             )
         )
+    problems += _order_problems(scenario, section, calendar)
     for case in cases:
         ships = first_delivery(case)
         for k, order in enumerate(case.item.orders or ()):
@@ -232,6 +262,54 @@ def _check(scenario: Scenario, section: BuildSection, calendar: Calendar, cases:
         raise InputError(problems)
 
 
+def _order_problems(scenario: Scenario, section: BuildSection, calendar: Calendar) -> list[Problem]:
+    """Return what is wrong with the order of dates and with limits that stand twice."""
+    problems = []
+    spans: list[tuple[str, ChipItem | UnitItem]] = [(f"chips.{i}", item) for i, item in enumerate(section.chips)]
+    for i, site in enumerate(section.sites):
+        spans += [(f"sites.{i}.units.{k}", unit) for k, unit in enumerate(site.units or ())]
+        for field in ("grid", "cooling", "hall", "network", "installation"):
+            days = [step.start for step in getattr(site, field) or ()]
+            for k, day in enumerate(days):
+                if day in days[:k]:
+                    problems.append(
+                        _wrong(
+                            scenario,
+                            f"sites.{i}.{field}.{k}.from",
+                            "the date stands twice",
+                            day,
+                            "one limit for a date",
+                        )
+                    )
+        for k, unit in enumerate(site.units or ()):
+            based = {"power": True, "installation": bool(site.installation), "cooling": bool(site.cooling)} | {
+                "network": bool(site.network),
+                "hall": bool(site.hall or site.size or site.template),
+            }
+            if not based[unit.resource]:
+                problems.append(
+                    _wrong(
+                        scenario,
+                        f"sites.{i}.units.{k}",
+                        f"units widen the {unit.resource} of a site that has no such limit",
+                        unit.name,
+                        f"sites.{i}.{unit.resource} with it",
+                    )
+                )
+    for path, item in spans:
+        if item.until is not None and day_of(item.until) <= max(day_of(item.start or section.start), calendar.start):
+            problems.append(
+                _wrong(
+                    scenario,
+                    f"{path}.until",
+                    "nothing is left before it ends",
+                    item.until,
+                    f"after {item.start or section.start}",
+                )
+            )
+    return problems
+
+
 def _wrong(scenario: Scenario, path: str, message: str, found: str, allowed: str) -> Problem:
     full = f"build.{path}"
     return Problem(message=message, location=scenario.place(full), path=full, found=found, allowed=allowed)
@@ -267,7 +345,7 @@ def _chip(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout
         mean_it_w=base.value("power.it_per_accelerator"),
         upkeep_usd_per_s=inputs.value("finance.it_maintenance_per_year") * capital / buildout.SECONDS_PER_YEAR,
         worth_usd_per_s=earns * _rent(case, calendar),
-        resale_usd=_price(case, calendar)[0] * math.exp(-decline * years),
+        resale_usd=(_market_usd(case, calendar)[0] + capital - _catalogue_usd(case)) * math.exp(-decline * years),
     )
 
 
@@ -278,19 +356,36 @@ def _capital(case: ChipCase) -> float:
     return base.value("fleet.capital_per_accelerator") - building
 
 
-def _price(case: ChipCase, calendar: Calendar) -> Floats:
-    """Return the price of one accelerator with server, network and storage by period of the order, (T,)."""
-    price = case.inputs.reference.price_usd
-    bare = price.best if price is not None else 0.0
-    around = _capital(case) - bare
+def _bare_usd(case: ChipCase, calendar: Calendar) -> Floats:
+    """Return the price of one accelerator without anything around it or a premium, (T,): as asked, else the dated path,
+    else the catalogue's.
+    """
     if case.item.price is not None:
-        path = np.full(calendar.periods, case.item.price)
-    else:
-        try:
-            path = buildout.price_path(supply_name(case.accelerator) or case.accelerator, calendar).best
-        except ValueError:  # no dated series: the catalogue's price of the date
-            path = np.full(calendar.periods, bare)
-    return np.asarray(path * (1.0 + (case.item.premium or 0.0)) + around)
+        return np.full(calendar.periods, case.item.price)
+    return _market_usd(case, calendar)
+
+
+def _market_usd(case: ChipCase, calendar: Calendar) -> Floats:
+    try:
+        return buildout.price_path(supply_name(case.accelerator) or case.accelerator, calendar).best
+    except ValueError:  # no dated series
+        return np.full(calendar.periods, _catalogue_usd(case))
+
+
+def _catalogue_usd(case: ChipCase) -> float:
+    """Return the price that the plan of the accelerator alone was made with."""
+    if case.item.price is not None:
+        return case.item.price
+    price = case.inputs.reference.price_usd
+    return price.best if price is not None else 0.0
+
+
+def _price(case: ChipCase, calendar: Calendar) -> Floats:
+    """Return the price of one accelerator with server, network and storage by period of the order, (T,). A premium is
+    paid on the accelerator alone.
+    """
+    around = _capital(case) - _catalogue_usd(case)
+    return np.asarray(_bare_usd(case, calendar) * (1.0 + (case.item.premium or 0.0)) + around)
 
 
 def counted(case: ChipCase, calendar: Calendar, order: OrderItem) -> float:
@@ -504,6 +599,7 @@ def _at(
 
 # Samples of a template's tasks: enough for its P10 and P90.
 SAMPLES_OF_TASKS = 400
+LARGEST_SITE_W = 20e9
 
 
 def _construct(scenario: Scenario, calendar: Calendar, case: ChipCase, index: int) -> Construction | None:
@@ -514,6 +610,16 @@ def _construct(scenario: Scenario, calendar: Calendar, case: ChipCase, index: in
     item = scenario.build.sites[index]
     if item.template is None:
         return None
+    if item.size is not None and item.size > LARGEST_SITE_W:
+        raise InputError(
+            _wrong(
+                scenario,
+                f"sites.{index}.size",
+                "too large for one site",
+                f"{item.size / 1e9:,.0f} GW",
+                "up to 20 GW; several sites",
+            )
+        )
     if item.size is None:
         raise InputError(
             _wrong(
@@ -591,7 +697,7 @@ def _expansion(scenario: Scenario, calendar: Calendar, unit: UnitItem, path: str
 
 
 # what it is paid with
-def _money(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout.Money | None:
+def _money(section: BuildSection, calendar: Calendar) -> buildout.Money | None:
     money, T = section.money, calendar.periods
     if money is None:
         return None
@@ -610,5 +716,4 @@ def _money(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildou
         burn_usd=(money.burn or 0.0) * calendar.length_s,
         debt_usd=stepped(calendar, money.debt, lambda step: step.limit),
         interest=money.interest if money.interest is not None else USUAL_INTEREST,
-        discount=case.inputs.value("finance.discount_rate"),
     )

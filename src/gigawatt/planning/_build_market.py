@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,9 @@ class Fund:
         }
 
 
+OWN_OTHERS = "this plan's other orders"
+
+
 def rushes(case: BuildCase) -> tuple[Rush, ...]:
     """Return what the premium of every order that pays one, and is served by the market, buys."""
     found = []
@@ -71,7 +74,11 @@ def rushes(case: BuildCase) -> tuple[Rush, ...]:
         for order in chip.item.orders or ():
             mine = market_order(case.calendar, chip, order)
             if mine.begins < case.calendar.periods:
-                rush = buildout.rush_order(mine, others_of(case.calendar, supply), supply, price=price, rental=rental)
+                beside = [
+                    market_order(case.calendar, chip, each) for each in chip.item.orders or () if each is not order
+                ]
+                others = (*others_of(case.calendar, supply), *(replace(each, buyer=OWN_OTHERS) for each in beside))
+                rush = buildout.rush_order(mine, others, supply, price=price, rental=rental)
                 found.append(Rush(offer=f"{chip.name} ordered {order.day}", found=rush))
     return tuple(found)
 

@@ -13,6 +13,7 @@ from gigawatt.scenario._kinds import (
     Money,
     MoneyRate,
     Power,
+    PowerOrNone,
     Price,
     Ratio,
     Repair,
@@ -85,7 +86,7 @@ class LimitStep(Section):
     """A limit of a site from a date on."""
 
     start: DateText = Field(alias="from", examples=["2024-08"], description="First day.")
-    limit: Power = Field(description="The limit from then on.")
+    limit: PowerOrNone = Field(description="The limit from then on; 0 MW for none.")
 
 
 class CountStep(Section):
@@ -264,8 +265,8 @@ class BuildSection(Section):
         None,
         description="Fleet at which utilisation and goodput are taken for the schedule. Default: the target, what is ordered, or 100,000.",
     )
-    chips: list[ChipItem] = Field(description="Accelerators that can be had.")
-    sites: list[BuildSiteItem] = Field(description="Where they stand.")
+    chips: list[ChipItem] = Field(min_length=1, description="Accelerators that can be had.")
+    sites: list[BuildSiteItem] = Field(min_length=1, description="Where they stand.")
     money: MoneyItem | None = Field(None, description="Cash. Default: no limit.")
     funds: list[FundItem] | None = Field(None, description="Money that adds supply. Default: none.")
     earns: Share | None = Field(

@@ -142,6 +142,7 @@ DateText = Annotated[
 ]
 Recipe = Annotated[str, BeforeValidator(_recipe)]
 Power = Annotated[float, Quantity("W", example="150 MW", least=1.0, most=1e15)]
+PowerOrNone = Annotated[float, Quantity("W", example="150 MW", least=0.0, most=1e15)]
 Tokens = Annotated[float, Quantity("token", example="13T tokens", least=1, most=1e21)]
 Length = Annotated[float, Quantity("token", example="8192 tokens or 128Ki", least=1, most=1e8, bare=True)]
 SampleTokens = Annotated[float, Quantity("token", example="4096 tokens", least=1, most=1e15, bare=True)]
