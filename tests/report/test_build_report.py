@@ -197,7 +197,7 @@ def test_everything_that_is_there_is_printed_within_80_columns(full):
 def test_the_page_has_a_chart_for_each_question(full):
     html = build_page(full)
     charts = charts_in(html)
-    for name in ("binding", "fleet", "power-0", "orders", "compute", "cash", "value", "matters", "construction-0"):
+    for name in ("binding", "fleet", "power-0", "orders", "compute", "cash", "value", "construction-0"):
         assert name in charts
     assert charts["construction-0"]["title"] == "North: energised on 2024-08-09"
     assert [row["label"] for row in charts["construction-0"]["rows"]] == ["critical", "not critical"]

@@ -202,7 +202,8 @@ class Programme:
                 half = 0.5 * chip.mean_it_w * site.pue * K / M  # of the end of the period, and of its beginning
                 lp.add(row, self.service[c, s], half)
                 lp.add(row[1:], self.service[c, s, :-1], half)
-            grid = lp.columns((self.T,), upper=_mean(site.grid) / M)
+            # a kilowatt and a little more than it gives: the limit on power, not this one, is what binds
+            grid = lp.columns((self.T,), upper=_mean(site.grid) / M * (1.0 + 1e-4) + 1e-3)
             self.sources.append((site, "grid"))
             outputs.append(grid)
             lp.add(row, grid, -1.0)

@@ -111,7 +111,10 @@ def schedule(
 
 
 def _plan(p: Programme, solution: Solution, usd_per_flop: float, limits: bool) -> BuildPlan:
-    q, value = p.question, solution.value
+    q = p.question
+    value = np.maximum(solution.value, 0.0)  # what cannot be below zero may be so by the solver's tolerance
+    if q.money is not None:
+        value[p.balance] = solution.value[p.balance]
     reader = BindingReader(p, solution, usd_per_flop)
     service = value[p.service] * K
     mean = 0.5 * (service + np.concatenate((np.zeros((*service.shape[:2], 1)), service[:, :, :-1]), axis=2))

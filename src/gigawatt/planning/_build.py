@@ -160,7 +160,7 @@ def _plan(case: BuildCase, question: buildout.BuildQuestion | None = None) -> bu
 
 def _nothing(plan: buildout.BuildPlan) -> InfeasibleError:
     """Return the error of a plan in which nothing ever runs."""
-    last = plan.bindings[-1] if plan.bindings else ()
+    last = next((found for found in reversed(plan.bindings) if found), ())
     names = ", ".join(binding.name for binding in last[:3]) or "no limit of the plan: nothing pays"
     first = last[0] if last else None
     remedy = "a worth of compute above what it costs"
@@ -449,7 +449,7 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
                 "useful_flops": chip.useful_flops,
                 "it_w": chip.it_w,
                 "service": plan.service[c].sum(axis=0).tolist(),
-                "waiting": ((plan.placed[c] - plan.service[c]).sum(axis=0) + plan.stock[c]).tolist(),
+                "waiting": (plan.placed[c] - plan.service[c]).sum(axis=0).tolist(),
                 "stock": plan.stock[c].tolist(),
             }
             for c, chip in enumerate(plan.question.chips)
