@@ -139,8 +139,8 @@ def instance(whole: bool, seed: int = 0) -> BuildQuestion:
             burn_usd=np.full(T, 0.5e9 / 12),
             debt_usd=np.where(months >= 12, 8e9, 0.0),
             interest=0.09,
-            discount=0.1,
         ),
+        discount=0.1,
     )
 
 
