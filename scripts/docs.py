@@ -26,6 +26,22 @@ CASE_MISSES = (
 )
 
 
+BUILD_PARTS = {
+    "chips[]": "ChipItem",
+    "chips[].orders[]": "OrderItem",
+    "sites[]": "BuildSiteItem",
+    "sites[].grid[]`, `cooling[]`, `hall[]": "LimitStep",
+    "sites[].network[]` and `installation[]": "CountStep",
+    "sites[].units[]": "UnitItem",
+    "sites[].units[].given[]": "UnitStep",
+    "sites[].tasks[]": "TaskItem",
+    "money": "MoneyItem",
+    "money.funding[]": "FundingItem",
+    "money.debt[]": "DebtItem",
+    "funds[]": "FundItem",
+}
+
+
 def scenario_page() -> str:
     """Return the reference of every scenario field as Markdown tables."""
     schema = scenario_schema()
@@ -49,6 +65,8 @@ def scenario_page() -> str:
             lines += _section(f"`{name}`", schema["$defs"][target])
     lines += _section("`fleet.accelerators[]`", schema["$defs"]["AcceleratorItem"])
     lines += _section("`training.input`", schema["$defs"]["InputData"])
+    for title, name in BUILD_PARTS.items():
+        lines += _section(f"`build.{title}`", schema["$defs"][name])
     return "\n".join(lines) + "\n"
 
 

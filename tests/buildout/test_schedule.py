@@ -180,7 +180,7 @@ def test_earliest_is_what_a_search_by_hand_finds():
 
 def test_what_cannot_be_reached_says_how_far_it_gets():
     with pytest.raises(
-        InfeasibleError, match=r"1e.05 of 2e.05 accelerators are reached by the end of the plan in 2025-12"
+        InfeasibleError, match=r"100,000 of 200,000 accelerators are reached by the end of the plan in 2025-12"
     ):
         earliest(question(offers=(offer(lead=2),), sites=(site(grid=1e9 * ONE),)), fleet=200e3)
     with pytest.raises(ValueError, match="one of a fleet and an amount"):

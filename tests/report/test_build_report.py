@@ -185,7 +185,7 @@ def test_everything_that_is_there_is_printed_within_80_columns(full):
         "the end varies with permits (90%)",
         "not in the plan",
         "The premium does not pay.",
-        "fewer for others (40)",
+        "others get fewer: others (40)",
         "N5 logic wafers $1 billion",
         "and 3 more",
         "note: assumed so",

@@ -34,8 +34,8 @@ from gigawatt.linear_program import Index, LinearProgram
 K, M = 1e3, 1e6  # accelerators per unit of the programme; W per MW, USD per million
 # The part of the objective that spending takes where compute is what counts: it decides between plans of equal compute.
 FRUGAL = 1e-4
-# What compute after the date of the goal counts: little, but a plan goes on.
-AFTERWARDS = 1e-3
+# What compute after the date of the goal counts: enough to pay for its energy, not for more accelerators.
+AFTERWARDS = 2e-5
 # What a thousand accelerators that were ordered and are not taken for a year cost, in thousands of them or of their price.
 TAKEN = 1e-2
 SPENT = ("accelerators", "units bought", "units kept", "energy", "upkeep")

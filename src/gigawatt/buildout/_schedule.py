@@ -10,7 +10,7 @@ import numpy as np
 
 from gigawatt.buildout._binding import Binding, BindingReader, Duals
 from gigawatt.buildout._programme import SPENT, Goal, K, M, Programme
-from gigawatt.buildout._question import BuildQuestion, Floats
+from gigawatt.buildout._question import RESOURCES, BuildQuestion, Floats
 from gigawatt.errors import InfeasibleError
 from gigawatt.linear_program import InfeasibleProgramError, Solution
 
@@ -213,14 +213,17 @@ def earliest(
     furthest = best(high)
     at_end = value(furthest, high)
     if at_end < target * ENOUGH:
-        unit = "accelerators" if fleet is not None else "FLOP"
-        names = " and ".join(binding.name for binding in furthest.bindings[high][:2]) or "nothing that could be widened"
+        amount = "{:,.0f} of {:,.0f} accelerators" if fleet is not None else "{:.3g} of {:.3g} FLOP"
+        last = furthest.bindings[high]
+        names = " and ".join(binding.name for binding in last[:2]) or "nothing that could be widened"
+        later = ", or a longer plan" if last and last[0].kind not in RESOURCES and last[0].kind != "cash" else ""
+        more = (
+            f"about {target / at_end - 1.0:.0%} more of {last[0].name}" if at_end > 0 and last else f"more of {names}"
+        )
         raise InfeasibleError(
-            f"{at_end:.4g} of {target:.4g} {unit} are reached by the end of the plan in {question.calendar.label(high)}; what binds is {names}",
+            f"{amount.format(at_end, target)} are reached by the end of the plan in {question.calendar.label(high)}; what binds is {names}",
             constraint=names,
-            remedy=f"about {target / at_end - 1.0:.0%} more of {names}, or a longer plan"
-            if at_end > 0
-            else f"more of {names}",
+            remedy=f"{more}, after which another limit may bind{later}",
         )
     while low < high:
         middle = (low + high) // 2

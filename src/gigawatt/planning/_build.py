@@ -496,7 +496,9 @@ def build_dict(report: BuildReport) -> dict[str, Any]:
             for j, (site, source) in enumerate(plan.programme.sources)
         ],
         "binding": [[binding.to_dict() for binding in found] for found in plan.bindings],
-        "run": report.run.to_dict() | {"begin": day(report.run.begin_s), "done": day(report.run.done_s)},
+        "run": report.run.to_dict()
+        | {"model": case.cases[0].inputs.model.name}
+        | {"begin": day(report.run.begin_s), "done": day(report.run.done_s)},
         "nearer": [each.to_dict() for each in report.nearer],
         "uncertainty": None
         if uncertainty is None

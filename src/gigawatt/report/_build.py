@@ -51,6 +51,8 @@ def print_build(report: Mapping[str, Any], console: Console) -> None:
     console.print()
     _print_timeline(report, console)
     _print(console, "by quarter, at its end", QUARTER_COLUMNS, quarter_rows(report))
+    if report["nearer"] == [] and dated(report):
+        console.print(Text("no single limit that is widened brings it a month nearer\n"))
     if report["nearer"]:
         _print(console, "what would bring it a month nearer", NEARER_COLUMNS, nearer_rows(report))
     if report["uncertainty"] is not None:
@@ -92,7 +94,7 @@ def _print_uncertainty(report: Mapping[str, Any], console: Console) -> None:
         f"{what} under delays, {found['samples']:,} draws",
         uncertain_columns(report),
         uncertain_rows(report),
-        agreement(report) + ([f"matters most (rank correlation): {matters}"] if matters else []),
+        agreement(report) + ([f"matters most (rank correlation with {what}): {matters}"] if matters else []),
     )
 
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from gigawatt.quantity import format_quantity
-from gigawatt.report._build_rows import matter_rows, usd, whole
+from gigawatt.report._build_rows import dated, matter_rows, usd, whole
 from gigawatt.report._build_words import longest, one_more, run_dates, run_name, run_seconds, run_worth, runs
 from gigawatt.report._charts import (
     DATE,
@@ -344,7 +344,7 @@ def matters_chart(report: Mapping[str, Any]) -> Chart | None:
     return bars_chart(
         "matters",
         f"What matters most: {rows[0][0]}",
-        "Rank correlation of each draw with the useful compute, over all draws; below zero where a later or larger draw means less compute.",
+        f"Rank correlation of each draw with {'the date: above zero, a later or larger draw means a later date' if dated(report) else 'the useful compute: below zero, a later or larger draw means less of it'}.",
         [(name, abs(value), f"{value:+.2f}", "") for name, value in rows],
         unit="rank correlation, without its sign",
         columns=["draw", "rank correlation"],

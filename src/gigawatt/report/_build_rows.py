@@ -20,7 +20,7 @@ from gigawatt.report._build_words import (
 QUARTER_COLUMNS = ("quarter", "fleet", "delivered", "waiting", "power in use", "cash")
 NEARER_COLUMNS = ("a month nearer with", "amount", "cost", "when")
 RETURN_COLUMNS = ("", "NPV", "IRR", "money back", "payback")
-RUSH_COLUMNS = ("order", "comes", "with premium", "mean wait", "with premium", "premium", "net")
+RUSH_COLUMNS = ("order", "without", "with", "wait without", "wait with", "premium", "net")
 CONSTRUCTION_COLUMNS = ("site", "milestone", "P10", "P50", "P90")
 FUND_COLUMNS = ("fund", "year", "more accelerators", "more tokens a year at its end")
 CASH = "cash"
@@ -58,14 +58,20 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if kind != "npv":
         earns = any(max(line["amounts"]) > 0 for line in report["cash_flow"]["lines"] if line["group"] == "operating")
         value = usd(report["returns"]["project"]["npv_usd"])
-        rows.append(("net present value", value if earns else f"{value}; no income is planned"))
+        rows.append(("net present value", value if earns else f"{value}; no income is planned{until_words(report)}"))
     if report["balance_usd"] is not None:
         least = min(range(len(labels)), key=lambda i: report["balance_usd"][i])
         rows.append(("least cash", f"{usd(report['balance_usd'][least])}; {labels[least]}"))
     levelised = report.get("levelised")
     if levelised:
-        rows.append(("levelised cost", f"${levelised['usd_per_useful_hour']:.2f} an hour; {levelised['denominator']}"))
+        cost = f"${levelised['usd_per_useful_hour']:.2f} an hour"
+        rows.append(("levelised cost", f"{cost}; {levelised['denominator']}{until_words(report)}"))
     return rows
+
+
+def until_words(report: Mapping[str, Any]) -> str:
+    """Return up to when money counts, where that is not the whole plan."""
+    return f", up to {report['goal']['by']}" if dated(report) else ""
 
 
 def lead(report: Mapping[str, Any]) -> list[str]:
@@ -74,6 +80,9 @@ def lead(report: Mapping[str, Any]) -> list[str]:
     uncertainty = report["uncertainty"]
     if uncertainty is not None and report["goal"]["reached"] is not None:
         low, middle, high = date_words(uncertainty["dates"]["expected"])
+        sentences.append(f"with delays: {middle} (P10 {low}, P90 {high})")
+    elif uncertainty is not None and report["goal"]["kind"] == "compute":
+        low, middle, high = (format_quantity(value, "FLOP") for value in uncertainty["outcomes"]["expected"]["flop"])
         sentences.append(f"with delays: {middle} (P10 {low}, P90 {high})")
     sentences.append(training_words(report))
     return sentences
@@ -214,7 +223,7 @@ def rush_words(report: Mapping[str, Any]) -> list[str]:
     for row in report.get("rush") or ():
         found.append(f"{row['offer']}: {row['verdict']}")
         if losers := buyers(row["displaced"]):
-            found.append(f"fewer for {losers}")
+            found.append(f"others get fewer: {losers}")
     return found
 
 

@@ -166,7 +166,7 @@ def goal_words(report: Mapping[str, Any]) -> str:
     if goal["kind"] == "npv":
         value = report["returns"]["project"]["npv_usd"]
         return f"the best net present value is {format_quantity(value, 'USD')}"
-    return f"{format_quantity(compute_by(report), 'FLOP')} of useful compute by {goal['by']}, the most there can be"
+    return f"{format_quantity(compute_by(report), 'FLOP')} of useful compute by {goal['by']}, the most there can be at best values"
 
 
 def compute_by(report: Mapping[str, Any]) -> float:
@@ -178,12 +178,13 @@ def compute_by(report: Mapping[str, Any]) -> float:
 def training_words(report: Mapping[str, Any]) -> str:
     """Return when the training run begins and ends on the growing fleet."""
     run = report["run"]
+    what = f"the training run of {run['model']}"
     if run["begin"] is None:
-        return "the training run never begins: no accelerator is in service"
+        return f"{what} never begins: no accelerator is in service"
     if run["done"] is None:
         share = run["done_flop"] / run["flop"]
-        return f"the training run begins on {run['begin']}; {share:.0%} of it is done by the end of the plan"
-    return f"on the growing fleet the training run begins on {run['begin']} and is done on {run['done']}"
+        return f"{what} begins on {run['begin']}; {share:.0%} of it is done by the end of the plan"
+    return f"on the growing fleet {what} begins on {run['begin']} and is done on {run['done']}"
 
 
 def longest(report: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ class ChipItem(Section):
     share: Share | None = Field(
         None,
         examples=["10 %"],
-        description="Part of all that the vendor ships which is allotted to this buyer (docs/buildout.md). Default: that of a large buyer without priority.",
+        description="Part of all that the vendor ships which is allotted to this buyer. Default: none; what is in `orders` then queues with all other buyers (docs/buildout.md).",
     )
     per_month: Count | None = Field(
         None, examples=["20,000"], description="Most that is delivered in a month, instead of a share."
