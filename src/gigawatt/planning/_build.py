@@ -397,7 +397,7 @@ def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:
     return {
         "site": built.site,
         "begin": calendar.day_at(built.begin_s).isoformat(),
-        "timeline": _without_moments(found.timeline().to_dict()),
+        "timeline": _by_kind(found.timeline().to_dict()),
         "dates": {name: days(span) for name, span in found.milestones.items() if name not in NOT_PLANNED_HERE}
         | {"complete": days(found.date())},
         "critical": list(found.critical_path().labels),
@@ -411,13 +411,13 @@ def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:
 NOT_PLANNED_HERE = ("first power", "full power")
 
 
-def _without_moments(timeline: dict[str, Any]) -> dict[str, Any]:
-    """Return a timeline without lanes on which nothing lasts."""
-    lasting = {row["lane"] for row in timeline["intervals"] if row["end_s"] > row["start_s"]}
-    return timeline | {
-        "lanes": [lane for lane in timeline["lanes"] if lane in lasting],
-        "intervals": [row for row in timeline["intervals"] if row["lane"] in lasting],
-    }
+def _by_kind(timeline: dict[str, Any]) -> dict[str, Any]:
+    """Return a timeline with one lane for a task of all halls, what is critical drawn last; moments are left out."""
+    rows = [row for row in timeline["intervals"] if row["end_s"] > row["start_s"]]
+    rows = [row | {"lane": row["lane"].partition(": ")[2] or row["lane"]} for row in rows]
+    first = {row["lane"]: min(r["start_s"] for r in rows if r["lane"] == row["lane"]) for row in rows}
+    rows.sort(key=lambda row: (first[row["lane"]], row["label"] == "critical", row["start_s"]))
+    return timeline | {"lanes": list(dict.fromkeys(row["lane"] for row in rows)), "intervals": rows}
 
 
 def build_dict(report: BuildReport) -> dict[str, Any]:

@@ -315,7 +315,7 @@ def construction_charts(report: Mapping[str, Any]) -> list[Chart]:
             "As planned; what is critical delays the end by its own delay. The title has the middle of all draws.",
             site["timeline"],
             start=site.get("start") or report["calendar"]["start"],
-            critical=site["critical"],
+            critical=[*site["critical"], "critical"],
         )
         ends = [f"{name} on {days[1]}" for name, days in site["dates"].items() if days[1]]
         charts.append({**chart, "title": f"{site['site']}: {ends[-1] if ends else 'the tasks'}"})
