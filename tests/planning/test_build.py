@@ -9,7 +9,8 @@ import pytest
 from gigawatt import buildout
 from gigawatt.errors import InputError
 from gigawatt.planning import _build, build_scenario
-from gigawatt.planning._build_inputs import MONTH_S, build_case
+from gigawatt.planning._build_chips import MONTH_S
+from gigawatt.planning._build_inputs import build_case
 from gigawatt.scenario import load_scenario, scenario_from_mapping
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,10 @@ import numpy as np
 from gigawatt import buildout, finance
 from gigawatt._version import __version__
 from gigawatt.errors import InfeasibleError, InputError
-from gigawatt.planning._build_inputs import MONTH_S, BuildCase, ChipCase, Construction, build_case
+from gigawatt.planning._build_chips import MONTH_S, ChipCase
+from gigawatt.planning._build_inputs import BuildCase, build_case
 from gigawatt.planning._build_market import Fund, Rush, funds, rushes
+from gigawatt.planning._build_sites import Construction
 from gigawatt.planning._couple import evaluate
 from gigawatt.planning._inputs import resolve
 from gigawatt.scenario import FleetSection, Scenario

@@ -10,7 +10,8 @@ import numpy as np
 from gigawatt import buildout
 from gigawatt.buildout import day_of
 from gigawatt.errors import InputError, Problem
-from gigawatt.planning._build_inputs import MONTH_S, BuildCase, ChipCase, market_order, others_of, supply_name
+from gigawatt.planning._build_chips import MONTH_S, ChipCase, market_order, others_of, supply_name
+from gigawatt.planning._build_inputs import BuildCase
 from gigawatt.scenario import FundItem
 
 
