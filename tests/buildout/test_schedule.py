@@ -30,6 +30,9 @@ def test_useful_work_is_the_fleet_times_what_one_does():
     found = schedule(question(), COMPUTE)
     mean = 0.5 * (found.fleet + np.concatenate(([0.0], found.fleet[:-1])))
     np.testing.assert_allclose(found.useful_flop, mean * 4e14 * found.question.calendar.length_s)
+    table = found.to_frame()
+    assert table["fleet"].tolist() == found.fleet.tolist()
+    assert list(table["period"]) == found.question.calendar.labels
     assert found.worked(found.useful_flop[:6].sum()) == pytest.approx(found.question.calendar.edges_s[6])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gigawatt import buildout
 from gigawatt.errors import InputError
-from gigawatt.planning import _build, build_scenario
+from gigawatt.planning import _build_goal, _build_nearer, build_scenario
 from gigawatt.planning._build_chips import MONTH_S
 from gigawatt.planning._build_inputs import build_case
 from gigawatt.scenario import load_scenario, scenario_from_mapping
@@ -192,10 +192,10 @@ def test_a_million_is_reached_and_no_earlier():
 # what would bring it nearer
 def test_levers_bring_the_date_forward_by_a_month_and_less_does_not():
     case = build_case(load_scenario(SMALL))
-    plan = _build._plan(case)
+    plan = _build_goal.plan_of(case)
     date_s = plan.reached(12_000.0)
     first = {(b.kind, b.where): t for t in reversed(range(plan.goal.by + 1)) for b in plan.bindings[t]}
-    levers = _build.nearer(case, plan)
+    levers = _build_nearer.nearer(case, plan)
     assert levers
     for lever in levers:
         (kind, where), start = next(
@@ -206,9 +206,9 @@ def test_levers_bring_the_date_forward_by_a_month_and_less_does_not():
         )
 
         def reached(amount, kind=kind, where=where, start=start):
-            return _build._plan(case, _build._widened(case.question, kind, where, start, amount, plan.goal.by)).reached(
-                12_000.0
-            )
+            return _build_goal.plan_of(
+                case, _build_nearer._widened(case.question, kind, where, start, amount, plan.goal.by)
+            ).reached(12_000.0)
 
         assert reached(lever.amount) <= date_s - MONTH_S, lever.name
         assert reached(0.9 * lever.amount) > date_s - MONTH_S, lever.name

@@ -72,6 +72,17 @@ class BuildPlan:
         done = np.concatenate(([0.0], np.cumsum(self.useful_flop)))
         return crossing(self.question.calendar.edges_s, done, flop)
 
+    def to_frame(self) -> Any:
+        """Return fleet, deliveries, power and cash by period as a pandas DataFrame. Needs pandas."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"period": self.question.calendar.labels, "fleet": self.fleet}
+        for o, offer in enumerate(self.question.offers):
+            columns[f"delivered {offer.name}"] = self.delivered[o]
+        for (site, kind), used in self.used.items():
+            columns[f"{kind} at {site}"] = used
+        return pd.DataFrame({**columns, "balance_usd": self.balance_usd, "useful_flop": self.useful_flop})
+
 
 def crossing(edges_s: Floats, values: Floats, target: float) -> float:
     """Return where a piecewise linear series first reaches `target`, inf where it never does."""
@@ -233,15 +244,3 @@ def earliest(
             low = middle + 1
     least = target if fleet is not None else 0.0
     return schedule(question, Goal("compute", low, least_fleet=least * ENOUGH), usd_per_flop=usd_per_flop, gap=gap)
-
-
-def to_frame(plan: BuildPlan) -> Any:
-    """Return fleet, deliveries, power and cash by period as a pandas DataFrame. Needs pandas."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {"period": plan.question.calendar.labels, "fleet": plan.fleet}
-    for o, offer in enumerate(plan.question.offers):
-        columns[f"delivered {offer.name}"] = plan.delivered[o]
-    for (site, kind), used in plan.used.items():
-        columns[f"{kind} at {site}"] = used
-    return pd.DataFrame({**columns, "balance_usd": plan.balance_usd, "useful_flop": plan.useful_flop})

@@ -23,6 +23,7 @@ _SI = {
     "B": ("B", 1.0),
     "m2": ("m2", 1.0),
     "1/cm2": ("1/m2", 1e4),
+    "days": ("s", WEEK / 7.0),
     "weeks": ("s", WEEK),
     "months": ("s", MONTH),
     "wafers/month": ("1/s", 1.0 / MONTH),

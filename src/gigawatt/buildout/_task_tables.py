@@ -1,4 +1,4 @@
-"""Reading the packaged tables of site construction: rows as text, numbers as `Sourced` values in SI units.
+"""The packaged tables of site construction: numbers as `Sourced` values in SI units.
 
 tasks.csv: one row per task of a building block. `template` is retrofit, new_build or empty (both); `scope` is site
 (once) or hall (once in every hall). `after` names tasks: for a task of a hall those of the same hall or of the site, for
@@ -12,26 +12,17 @@ construction.csv: numbers that belong to no task. templates.csv: what a template
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
+from gigawatt.buildout._supply_tables import rows
 from gigawatt.evidence import Grade, Sourced
 
 DAY = 86_400.0
 MWH = 3.6e9
 # SI units of one unit of `per`, and the symbol of a duration per it.
 PER: Mapping[str, tuple[float, str]] = {"": (1.0, "s"), "hall": (1.0, "s"), "rack": (1.0, "s"), "MWh": (MWH, "s/J")}
-
-
-@cache
-def rows(name: str) -> tuple[Mapping[str, str], ...]:
-    """Return the rows of data/`name`, values as text."""
-    text = files("gigawatt.buildout").joinpath("data", name).read_text(encoding="utf-8")
-    return tuple(csv.DictReader(io.StringIO(text)))
 
 
 def _sourced(row: Mapping[str, str], factor: float, unit: str) -> Sourced:

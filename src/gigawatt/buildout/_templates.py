@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gigawatt.buildout._site_power import PowerStep, Row, dated, feeds_of, last_task, spans_of, unknown
-from gigawatt.buildout._task_tables import DAY, assumption_of, rows, task_facts
+from gigawatt.buildout._supply_tables import rows
+from gigawatt.buildout._task_tables import DAY, assumption_of, task_facts
 from gigawatt.buildout._tasks import Task, TaskNetwork
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced

@@ -20,11 +20,10 @@ from gigawatt.buildout._question import BuildQuestion, BuildSite, Expansion, Flo
 from gigawatt.buildout._ranges import deviates, spread
 from gigawatt.buildout._schedule import BuildPlan, schedule
 from gigawatt.buildout._supply import ChipSupply
-from gigawatt.buildout._supply_tables import WEEK, rows
+from gigawatt.buildout._supply_tables import at_key
 from gigawatt.errors import InfeasibleError
-from gigawatt.evidence import Grade, Sourced
+from gigawatt.evidence import Sourced
 
-DAY = WEEK / 7.0
 # The quantile of every draw for which the robust plan is made.
 LATE = 0.8
 LATE_Z = 0.8416
@@ -79,21 +78,9 @@ class Uncertainty:
         }
 
 
-def delay_facts() -> dict[str, Sourced]:
+def delay_facts() -> Mapping[str, Sourced]:
     """Return the delays of data/delays.csv, s, by kind."""
-    return {
-        row["key"]: Sourced(
-            low=float(row["low"]) * DAY,
-            best=float(row["best"]) * DAY,
-            high=float(row["high"]) * DAY,
-            unit="s",
-            grade=Grade.STATED if row["kind"] == "reported" else Grade.ESTIMATE,
-            source=row["source"],
-            date=row["date"],
-            label=row["label"],
-        )
-        for row in rows("delays.csv")
-    }
+    return at_key("delays.csv")
 
 
 def uncertain(

@@ -14,9 +14,12 @@ import numpy as np
 from gigawatt import buildout, finance
 from gigawatt._version import __version__
 from gigawatt.errors import InfeasibleError, InputError
-from gigawatt.planning._build_chips import MONTH_S, ChipCase
+from gigawatt.planning._build_chips import ChipCase
+from gigawatt.planning._build_goal import plan_of, targets_of
 from gigawatt.planning._build_inputs import BuildCase, build_case
 from gigawatt.planning._build_market import Fund, Rush, funds, rushes
+from gigawatt.planning._build_money import cash_flow_of, levelised_of
+from gigawatt.planning._build_nearer import Nearer, nearer
 from gigawatt.planning._build_sites import Construction
 from gigawatt.planning._couple import evaluate
 from gigawatt.planning._inputs import resolve
@@ -26,9 +29,6 @@ Floats = buildout.Floats
 DEFAULT_SAMPLES = 200
 # Sizes, as shares of the largest fleet, at which utilisation and goodput are evaluated.
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
-# Halvings of the search for the least change that brings a date forward.
-HALVINGS = 12
-LARGEST_CHANGE = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +54,6 @@ class RunOnFleet:
             "flop": self.flop,
             "done_flop": self.done_flop,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nearer:
-    """The least change of one limit that brings the date of the goal forward by a month. `amount` in `unit`, from the
-    first period in which it binds; `cost_usd` what that costs, NaN where no price is known.
-    """
-
-    name: str
-    amount: float
-    unit: str
-    cost_usd: float
-    note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        cost = self.cost_usd if math.isfinite(self.cost_usd) else None
-        return {"name": self.name, "amount": self.amount, "unit": self.unit, "cost_usd": cost, "note": self.note}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +92,10 @@ def build_scenario(
     Raises InputError for what cannot be, InfeasibleError with the limit that binds and the smallest change.
     """
     case = build_case(scenario)
-    plan = _plan(case)
+    plan = plan_of(case)
     if plan.fleet.max() < 1.0:
         raise _nothing(plan)
-    fleet, flop = _targets(case)
+    fleet, flop = targets_of(case)
     count = case.section.samples or DEFAULT_SAMPLES if samples is None else samples
     last = plan.goal.by if fleet is not None or flop is not None else case.calendar.periods - 1
     cash_flow = cash_flow_of(plan, last)
@@ -141,23 +123,6 @@ def build_scenario(
         levelised=levelised_of(case, plan, cash_flow, rate),
         returns=finance.investment_returns(cash_flow, rate=rate),
     )
-
-
-def _targets(case: BuildCase) -> tuple[float | None, float | None]:
-    section = case.section
-    fleet = float(section.target or 0) if section.goal == "fleet" else None
-    return fleet, case.run_flop if section.goal == "run" else None
-
-
-def _plan(case: BuildCase, question: buildout.BuildQuestion | None = None) -> buildout.BuildPlan:
-    section, q = case.section, question or case.question
-    fleet, flop = _targets(case)
-    if fleet is not None or flop is not None:
-        return buildout.earliest(q, fleet=fleet, flop=flop, usd_per_flop=case.usd_per_flop)
-    last = q.calendar.periods - 1
-    by = q.calendar.period_of(buildout.day_of(section.by)) if section.by is not None else last
-    kind = "npv" if section.goal == "npv" else "compute"
-    return buildout.schedule(q, buildout.Goal(kind, by), usd_per_flop=case.usd_per_flop)
 
 
 def _nothing(plan: buildout.BuildPlan) -> InfeasibleError:
@@ -213,180 +178,6 @@ def useful_flops_at(case: ChipCase, count: int) -> float:
     except (InfeasibleError, InputError):
         return 0.0
     return base.value("run.compute") / (base.value("run.time") * base.fleet.powered)
-
-
-# what would bring it nearer
-def nearer(case: BuildCase, plan: buildout.BuildPlan) -> tuple[Nearer, ...]:
-    """Return, for every limit that binds before the goal is reached, the least change that brings it forward by a
-    month, cheapest first; those that cannot are left out.
-    """
-    date_s = _reached(case, plan)
-    until = int(np.searchsorted(plan.question.calendar.edges_s, date_s))
-    keys = {(b.kind, b.where): t for t in reversed(range(min(until, plan.programme.T))) for b in plan.bindings[t]}
-    found = [each for (kind, where), first in keys.items() if (each := _nearer(case, plan, kind, where, first, date_s))]
-    return tuple(sorted(found, key=lambda each: each.cost_usd if math.isfinite(each.cost_usd) else math.inf))
-
-
-def _reached(case: BuildCase, plan: buildout.BuildPlan) -> float:
-    fleet, flop = _targets(case)
-    return plan.reached(fleet) if fleet is not None else plan.worked(flop or 0.0)
-
-
-def _nearer(
-    case: BuildCase, plan: buildout.BuildPlan, kind: str, where: str, first: int, date_s: float
-) -> Nearer | None:
-    widest = _scale_of(plan, kind, where, first)
-    if widest is None:
-        return None
-
-    def soon(amount: float) -> bool:
-        try:
-            changed = _plan(case, _widened(case.question, kind, where, first, amount, plan.goal.by))
-        except InfeasibleError:
-            return False
-        return _reached(case, changed) <= date_s - MONTH_S
-
-    low, high = 0.0, LARGEST_CHANGE * widest
-    if not soon(high):
-        return None
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if soon(middle) else (middle, high)
-    binding = next(b for b in plan.bindings[first] if (b.kind, b.where) == (kind, where))
-    return Nearer(
-        name=binding.name,
-        amount=high,
-        unit=binding.unit,
-        cost_usd=_cost_usd(case, kind, where, high),
-        note="at the start" if kind == "cash" else f"from {case.calendar.label(first)} on",
-    )
-
-
-def _scale_of(plan: buildout.BuildPlan, kind: str, where: str, first: int) -> float | None:
-    """Return an amount of the order of what there is of a limit, None for one that cannot be widened by an amount."""
-    if (where, kind) in plan.available:
-        return float(plan.available[where, kind][first:].max()) or float(plan.used[where, kind].max()) or 1e6
-    if kind == "cash":
-        return float(sum(line.sum() for line in plan.spending_usd.values()))
-    if kind in ("supply", "orders"):
-        return float(plan.orders.sum() or plan.delivered.sum())
-    return None
-
-
-def _widened(
-    question: buildout.BuildQuestion, kind: str, where: str, first: int, amount: float, last: int
-) -> buildout.BuildQuestion:
-    """Return the question with so much more of a limit from a period on; of a supply, spread evenly up to `last`."""
-    extra = np.zeros(question.calendar.periods)
-    extra[first:] = amount
-    if kind == "cash" and question.money is not None:
-        return replace(question, money=replace(question.money, cash_usd=question.money.cash_usd + amount))
-    if kind in ("supply", "orders"):
-        length = question.calendar.length_s
-        share = np.where((np.arange(len(extra)) >= first) & (np.arange(len(extra)) <= last), length, 0.0)
-        share = share / share.sum()
-        offers = []
-        for offer in question.offers:
-            if offer.name == where:
-                given = offer.given
-                if given is not None:
-                    given = given.copy()
-                    given[max(first - offer.lead, 0)] += amount
-                allotted = offer.allotted
-                if allotted is not None:
-                    allotted = allotted + amount * share
-                offer = replace(offer, supply=offer.supply + amount * share, given=given, allotted=allotted)
-            offers.append(offer)
-        return replace(question, offers=tuple(offers))
-    sites = []
-    for site in question.sites:
-        if site.name == where:
-            limits = dict(site.limits)
-            if kind == "power":
-                site = replace(site, grid=site.grid + extra)
-            else:
-                limits[kind] = limits.get(kind, np.zeros(len(extra))) + extra
-                site = replace(site, limits=limits)
-        sites.append(site)
-    return replace(question, sites=tuple(sites))
-
-
-def _cost_usd(case: BuildCase, kind: str, where: str, amount: float) -> float:
-    """Return what so much more of a limit costs at the prices of the catalogue, NaN where none is known."""
-    catalog = case.cases[0].inputs
-    if kind == "power":
-        return amount * _fact("turbine.simple_cycle_aero.capex") / 1e3
-    if kind == "hall":
-        return amount * catalog.value("finance.building_usd_per_w")
-    if kind in ("supply", "orders"):
-        return amount * float(next(o for o in case.question.offers if o.name == where).price_usd.mean())
-    return amount if kind == "cash" else math.nan
-
-
-def _fact(key: str) -> float:
-    from gigawatt.catalog import load_catalog
-
-    return load_catalog().facts[key][-1].best
-
-
-# money
-def cash_flow_of(plan: buildout.BuildPlan, last: int) -> finance.CashFlow:
-    """Return the plan's cash line by line, on the first day of every period up to `last`; what is still owed then is paid
-    back, and the accelerators' worth counts as the last line where service earns.
-    """
-    calendar, count = plan.question.calendar, last + 1
-    groups = {"accelerators": "investing", "units bought": "investing", "buildings": "investing"}
-    lines = [
-        finance.CashLine(label=label, group=groups.get(label, "operating"), amounts=-usd)
-        for label, usd in plan.spending_usd.items()
-        if usd.any()
-    ]
-    lines += [
-        finance.CashLine(label="earned by " + label, group="operating", amounts=usd)
-        for label, usd in plan.income_usd.items()
-        if usd.any()
-    ]
-    money = plan.question.money
-    if money is not None:
-        if money.burn_usd.any():
-            lines.append(finance.CashLine(label="everything else", group="operating", amounts=-money.burn_usd))
-        change = np.diff(plan.debt_usd, prepend=0.0)
-        if np.abs(change).any():
-            owed = np.concatenate(([0.0], plan.debt_usd[:-1]))
-            interest = owed * money.interest * calendar.length_s / buildout.SECONDS_PER_YEAR
-            lines.append(finance.CashLine(label="debt drawn and paid back", group="financing", amounts=change))
-            lines.append(finance.CashLine(label="interest", group="financing", amounts=-interest))
-            if plan.debt_usd[last] > 0:
-                owed = np.where(np.arange(calendar.periods) == last, plan.debt_usd, 0.0)
-                lines.append(finance.CashLine(label="debt still owed at the end", group="financing", amounts=-owed))
-    if plan.income_usd["service"].any():
-        lines.append(worth_at_end(plan, last))
-    return finance.CashFlow(
-        dates=tuple(calendar.first_day(i) for i in range(count)),
-        lines=tuple(replace(line, amounts=line.amounts[:count]) for line in lines),
-    )
-
-
-def worth_at_end(plan: buildout.BuildPlan, last: int) -> finance.CashLine:
-    """Return what the accelerators are worth in the last period."""
-    worth = np.zeros(last + 1)
-    for c, chip in enumerate(plan.question.chips):
-        worth[-1] += (plan.placed[c, :, last].sum() + plan.stock[c, last]) * chip.resale_usd
-    return finance.CashLine(label="worth of the accelerators at the end", group="investing", amounts=worth)
-
-
-def levelised_of(
-    case: BuildCase, plan: buildout.BuildPlan, cash_flow: finance.CashFlow, rate: float
-) -> finance.LevelisedCost:
-    """Return the cost per accelerator-hour of useful work of the first accelerator: all cash out less the worth of the
-    accelerators at the end, over the useful work in hours of one that does nothing else.
-    """
-    hours = plan.useful_flop / case.question.chip(case.cases[0].accelerator).useful_flops / 3600.0
-    kept = plan.spending_usd.keys()
-    count = len(cash_flow.dates)
-    lines = (*(line for line in cash_flow.lines if line.label in kept), worth_at_end(plan, count - 1))
-    costs = finance.CashFlow(dates=cash_flow.dates, lines=lines)
-    return finance.levelised_from_cash_flow(costs, hours[:count], rate=rate)
 
 
 def _construction(built: Construction, case: BuildCase) -> dict[str, Any]:

@@ -38,10 +38,6 @@ class BuildCase:
     run_flop: float
     notes: tuple[str, ...]
 
-    def case(self, offer: str) -> ChipCase:
-        """Return the case of an offer."""
-        return next(case for case in self.cases if case.name == offer)
-
 
 def build_case(scenario: Scenario) -> BuildCase:
     """Return the question of a scenario's build-out. Raises InputError for every mistake in it, with its place."""

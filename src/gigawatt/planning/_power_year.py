@@ -11,24 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt import power
-from gigawatt.documents import read_text
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Breakdown
 from gigawatt.planning._couple import Evaluation
 from gigawatt.planning._inputs import Inputs
+from gigawatt.planning._power_hours import HOUR, Hours, date_of, hours_of, months_of, wrong
 from gigawatt.scenario import GeneratorItem, Scenario
 
 Array = NDArray[np.float64]
-HOUR, YEAR = 3600.0, 8760
 DEFAULT_YEAR = "2023-01"
 TEMPERATURE, HUMIDITY = "dallas 2023 temperature", "dallas 2023 relative humidity"
 # What the weather of sun and wind is read from.
@@ -43,23 +41,6 @@ NO_LIMIT = 10.0
 LEAST_CAP = 0.6
 # A load that nobody has priced is worth this much more than the dearest rung.
 UNSERVED_FACTOR = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hours:
-    """The year by the hour, (T): price USD/J, carbon kg/J, air K, relative humidity; `sources` by series."""
-
-    start: datetime
-    price: Array
-    carbon: Array
-    ambient_k: Array
-    humidity: Array
-    sources: Mapping[str, str]
-
-    @property
-    def steps(self) -> int:
-        """T."""
-        return len(self.price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,113 +161,6 @@ def windowed(values: Array, points: int) -> dict[str, Any]:
     }
 
 
-def hours_of(inputs: Inputs) -> Hours:
-    """Return the hours of the scenario's year. Raises InputError for an unknown series, or a file that does not cover it."""
-    scenario, asked = inputs.scenario, inputs.scenario.power
-    start = date_of(asked.year or DEFAULT_YEAR)
-    flat_price = inputs.value("site.electricity_price")
-    sources = {}
-
-    def series(field: str, default: str | None, unit: str, flat: float) -> Array:
-        name = getattr(asked, field) or default
-        if name is None:
-            sources[field] = "the same all year"
-            return np.full(YEAR, flat)
-        found = _series(scenario, field, name, unit)
-        sources[field] = f"{found.name} ({found.source})" if found.source else found.name
-        return _in_year(scenario, field, found, start)
-
-    return Hours(
-        price=series("prices", None, "USD/J", flat_price),
-        carbon=series("carbon", None, "kg/J", power.carbon_facts()["grid.us_2023"].best),
-        ambient_k=series("temperature", TEMPERATURE, "K", 0.0),
-        humidity=series("humidity", HUMIDITY, "", 0.0),
-        start=start,
-        sources=sources,
-    )
-
-
-def _series(scenario: Scenario, field: str, name: str, unit: str) -> power.Series:
-    if name in power.packaged_names():
-        found = power.packaged_series(name)
-        if found.unit != unit:
-            raise _wrong(
-                scenario,
-                field,
-                f"this series is in {found.unit or 'shares'}",
-                repr(name),
-                f"a series in {unit or 'shares'}",
-            )
-        return found
-    path = scenario.folder / name
-    if not path.exists():
-        raise _wrong(
-            scenario,
-            field,
-            "neither a packaged series nor a file",
-            repr(name),
-            f"{', '.join(power.packaged_names())}, or a CSV file",
-            nearest_name(name, power.packaged_names()),
-        )
-    return power.read_series(path, unit, written_in=_written_in(field, path))
-
-
-# How the header of a column says its unit, after the last "_in_" or at its end.
-_WRITTEN = {
-    "prices": {"usd_per_mwh": "USD/MWh", "usd_per_kwh": "USD/kWh", "usd_per_j": "USD/J"},
-    "carbon": {
-        "gco2_per_kwh": "g/kWh",
-        "g_per_kwh": "g/kWh",
-        "kg_per_mwh": "kg/MWh",
-        "kg_per_kwh": "kg/kWh",
-        "kg_per_j": "kg/J",
-    },
-    "temperature": {"_c": "degC", "celsius": "degC", "_k": "K", "kelvin": "K"},
-    "humidity": {"percent": "%", "fraction": "", "share": ""},
-}
-
-
-def _written_in(field: str, path: Path) -> str:
-    """Return the unit in which a file is written, from the end of a name in its header. Raises InputError without one."""
-    text = read_text(path)
-    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
-    for name in header.split(","):
-        for ending, unit in _WRITTEN[field].items():
-            if name.strip().strip('"').casefold().endswith(ending):
-                return unit
-    raise InputError(
-        Problem(
-            message=f"the header does not say in which unit the {field} are",
-            location=f"{path}:1",
-            path=f"power.{field}",
-            found=repr(header[:60]),
-            allowed=f"a column whose name ends with {', '.join(_WRITTEN[field])}",
-        )
-    )
-
-
-def _in_year(scenario: Scenario, field: str, found: power.Series, start: datetime) -> Array:
-    """Return a series over the year from `start`; one of another calendar year stands for the same hours of that year."""
-    if found.start is not None and found.start.year != start.year:
-        found = replace(found, start=found.start.replace(year=start.year))
-    try:
-        return found.at(start, YEAR, HOUR, wrap=True)
-    except ValueError as error:
-        raise _wrong(scenario, field, str(error), found.name, f"a whole year of hours from {start.date()}") from None
-
-
-def months_of(hours: Hours) -> NDArray[np.int64]:
-    """Return the number of the calendar month (UTC) of every hour."""
-    when = [hours.start + timedelta(hours=hour) for hour in range(hours.steps)]
-    return np.array([12 * time.year + time.month for time in when], dtype=np.int64)
-
-
-def date_of(text: str) -> datetime:
-    """Return a date of the scenario ("2024", "2024-07", "2024-07-15") as the instant at which it begins, UTC."""
-    parts = [int(part) for part in text.split("-")]
-    return datetime(parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1, tzinfo=UTC)
-
-
 def year_of(inputs: Inputs, base: Evaluation, usd_per_accelerator_s: float | None) -> PowerYear:
     """Return the dispatched year of a plan. `usd_per_accelerator_s` is what time of an accelerator is worth, for capping
     and shutdown.
@@ -321,14 +195,14 @@ def _check_weather(scenario: Scenario, plant: power.CoolingPlant, hours: Hours) 
     coldest, hottest = float(hours.ambient_k.min()), float(hours.ambient_k.max())
     if not COLDEST_K <= coldest <= hottest <= HOTTEST_K:
         found = f"{coldest - KELVIN:.0f} to {hottest - KELVIN:.0f} °C"
-        raise _wrong(scenario, "temperature", "no weather of this planet", found, "-90 to 60 °C")
+        raise wrong(scenario, "temperature", "no weather of this planet", found, "-90 to 60 °C")
     if not 0.0 <= float(hours.humidity.min()) <= float(hours.humidity.max()) <= 1.0:
         found = f"{hours.humidity.min():.3g} to {hours.humidity.max():.3g}"
-        raise _wrong(scenario, "humidity", "relative humidity is a share", found, "0 to 1, or percent by the header")
+        raise wrong(scenario, "humidity", "relative humidity is a share", found, "0 to 1, or percent by the header")
     try:
         power.pue(plant, hours.ambient_k, hours.humidity)
     except ValueError as error:
-        raise _wrong(
+        raise wrong(
             scenario, "temperature", str(error), plant.name, "another kind of cooling or other weather"
         ) from None
 
@@ -337,7 +211,7 @@ def _cooling(inputs: Inputs) -> str:
     scenario = inputs.scenario
     kind = scenario.power.cooling or COOLING_OF[scenario.site.cooling or "liquid"]
     if kind not in power.COOLING_KINDS:
-        raise _wrong(
+        raise wrong(
             scenario,
             "cooling",
             "unknown kind of cooling",
@@ -355,7 +229,7 @@ def _hour(scenario: Scenario, field: str, hours: Hours, date: str, clip: bool = 
     at = (date_of(date) - hours.start) // timedelta(hours=1)
     if at >= hours.steps and not clip:
         end = hours.start + timedelta(hours=hours.steps)
-        raise _wrong(
+        raise wrong(
             scenario, field, "this date lies after the year", date, f"a date before {end.date()}; power.year begins it"
         )
     return min(max(at, 0), hours.steps)
@@ -366,7 +240,7 @@ def _steps(scenario: Scenario, field: str, hours: Hours, steps: list[tuple[str, 
     out = np.full(hours.steps, before)
     dates = [date_of(date) for date, _ in steps]
     if dates != sorted(dates):
-        raise _wrong(scenario, field, "dates must rise", ", ".join(date for date, _ in steps), "the earliest first")
+        raise wrong(scenario, field, "dates must rise", ", ".join(date for date, _ in steps), "the earliest first")
     if steps:
         out[:] = 0.0
     for date, value in steps:
@@ -435,7 +309,7 @@ def _generators(inputs: Inputs, hours: Hours, first: int, last: int) -> tuple[po
     scenario, found = inputs.scenario, []
     for index, item in enumerate(scenario.power.generators or ()):
         if item.kind not in power.GENERATORS:
-            raise _wrong(
+            raise wrong(
                 scenario,
                 f"generators.{index}.kind",
                 "unknown kind of generator",
@@ -486,7 +360,7 @@ def battery_of(scenario: Scenario) -> power.Battery | None:
     if item.kind is not None:
         kinds = {kind.rpartition(".")[2]: kind for kind in power.MEGAPACKS}
         if item.kind not in kinds or item.units is None:
-            raise _wrong(
+            raise wrong(
                 scenario,
                 "battery",
                 "a packaged battery needs its kind and units",
@@ -495,7 +369,7 @@ def battery_of(scenario: Scenario) -> power.Battery | None:
             )
         found = power.battery_units(kinds[item.kind], item.units)
     elif item.power is None or item.energy is None:
-        raise _wrong(scenario, "battery", "how large is the battery?", "", "kind and units, or power and energy")
+        raise wrong(scenario, "battery", "how large is the battery?", "", "kind and units, or power and energy")
     else:
         found = power.Battery(charge_w=item.power, discharge_w=item.power, energy_j=item.energy)
     if item.round_trip is not None:
@@ -653,22 +527,3 @@ def _warnings(inputs: Inputs, cooled: power.CoolingYear) -> tuple[str, ...]:
     if asked.curtailment is not None and asked.prices is None:
         notes.append("prices do not vary, so that the curtailment contract is called in the warmest hours")
     return tuple(notes)
-
-
-def _wrong(
-    scenario: Scenario, field: str, message: str, found: str, allowed: str, nearest: str | None = None
-) -> InputError:
-    path = f"power.{field}"
-    return InputError(
-        Problem(
-            message=message,
-            location=scenario.place(path),
-            path=path,
-            found=found,
-            allowed=allowed,
-            nearest=nearest or "",
-        )
-    )
-
-
-__all__ = ["HOUR", "Hours", "PowerYear", "battery_of", "date_of", "hours_of", "windowed", "year_of"]
