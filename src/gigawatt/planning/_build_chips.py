@@ -85,10 +85,12 @@ def _chip_case_of(scenario: Scenario, section: BuildSection, index: int, count: 
 
 
 def distinct(cases: Sequence[ChipCase]) -> list[ChipCase]:
+    """Return one case for each kind of accelerator, the first of its offers."""
     return list({case.accelerator: case for case in reversed(cases)}.values())[::-1]
 
 
 def wrong(scenario: Scenario, path: str, message: str, found: str, allowed: str) -> Problem:
+    """Return a problem of the build section at a path below it, with its place in the file."""
     full = f"build.{path}"
     return Problem(message=message, location=scenario.place(full), path=full, found=found, allowed=allowed)
 
@@ -111,6 +113,8 @@ def first_delivery(case: ChipCase) -> date | None:
 
 # what an accelerator is
 def chip_kind(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout.ChipKind:
+    """Return an accelerator as the schedule sees it, SI units. What it is worth at the end is the market price without a premium, declining as the catalogue's
+    dated prices do."""
     inputs, base = case.inputs, case.base
     earns = section.earns if section.earns is not None else (USUAL_EARNING if section.goal == "npv" else 0.0)
     capital = _capital(case)
@@ -194,6 +198,8 @@ def offer_of(
     case: ChipCase,
     supplies: dict[str, buildout.ChipSupply],
 ) -> buildout.Offer:
+    """Return what can be ordered on the terms of a case and delivered by period; the supply of its vendor is kept in
+    `supplies`. Raises InputError where nothing says how many can be had."""
     item, T = case.item, calendar.periods
     name = supply_name(case.accelerator)
     orders = item.orders

@@ -7,12 +7,16 @@ from gigawatt.planning._build_inputs import BuildCase
 
 
 def targets_of(case: BuildCase) -> tuple[float | None, float | None]:
+    """Return the fleet (accelerators) and the work (FLOP) that are to be reached, None where they are not the goal."""
     section = case.section
     fleet = float(section.target or 0) if section.goal == "fleet" else None
     return fleet, case.run_flop if section.goal == "run" else None
 
 
 def plan_of(case: BuildCase, question: buildout.BuildQuestion | None = None) -> buildout.BuildPlan:
+    """Return the best plan of a case, or of a changed question in its place. Raises InfeasibleError where the goal is
+    not reached or cash falls below its floor.
+    """
     section, q = case.section, question or case.question
     fleet, flop = targets_of(case)
     if fleet is not None or flop is not None:
@@ -24,5 +28,6 @@ def plan_of(case: BuildCase, question: buildout.BuildQuestion | None = None) -> 
 
 
 def reached_s(case: BuildCase, plan: buildout.BuildPlan) -> float:
+    """Return when a plan reaches the dated goal of a case, s from the start, inf where never."""
     fleet, flop = targets_of(case)
     return plan.reached(fleet) if fleet is not None else plan.worked(flop or 0.0)

@@ -45,6 +45,7 @@ def stepped(
 def site_of(
     scenario: Scenario, calendar: Calendar, case: ChipCase, index: int, construction: Construction | None
 ) -> buildout.BuildSite:
+    """Return a site with its limits (T,) by resource; halls under construction count from the median date of their samples."""
     assert scenario.build is not None
     item, inputs = scenario.build.sites[index], case.inputs
     T = calendar.periods
@@ -183,6 +184,7 @@ def construct(scenario: Scenario, calendar: Calendar, case: ChipCase, index: int
 
 
 def expansion_of(scenario: Scenario, calendar: Calendar, unit: UnitItem, path: str) -> buildout.Expansion:
+    """Return units that widen a limit of a site, whole ones, W or accelerators. Raises InputError where it is not said what one adds."""
     counted = unit.resource in ("network", "installation")
     each = unit.accelerators if counted else unit.unit
     if each is None:

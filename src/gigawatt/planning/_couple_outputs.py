@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def computing(trained: TrainingResult) -> Output:
+    """Return the share of a step in which accelerators compute."""
     parts = [
         path
         for path in trained.outputs
@@ -33,6 +34,7 @@ def computing(trained: TrainingResult) -> Output:
 
 
 def fleet_outputs(inputs: Inputs, fleet: Fleet, limits: Limits) -> dict[str, Output]:
+    """Return the accelerators powered, used and left out, what a server draws at most, and the capital of one."""
     outputs: dict[str, Output] = {}
     symbols = {}
     for index, group in enumerate(fleet.groups):
@@ -130,6 +132,7 @@ def run_outputs(
     run_s: float,
     energy: float,
 ) -> dict[str, Output]:
+    """Return tokens, compute, steps, time, failures, accelerator-hours and energy of the run, SI units."""
     tokens = inputs.value("training.tokens")
     outputs = {
         "run.tokens": Output(

@@ -149,6 +149,7 @@ def date_of(text: str) -> datetime:
 def wrong(
     scenario: Scenario, field: str, message: str, found: str, allowed: str, nearest: str | None = None
 ) -> InputError:
+    """Return the error of a field of the power section, with its place in the file."""
     path = f"power.{field}"
     return InputError(
         Problem(

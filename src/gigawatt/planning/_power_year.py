@@ -27,8 +27,6 @@ from gigawatt.planning._power_hours import HOUR, Hours, date_of, hours_of, month
 from gigawatt.scenario import GeneratorItem, Scenario
 
 Array = NDArray[np.float64]
-DEFAULT_YEAR = "2023-01"
-TEMPERATURE, HUMIDITY = "dallas 2023 temperature", "dallas 2023 relative humidity"
 # What the weather of sun and wind is read from.
 SUN_WIND, SUN_LATITUDE, SUN_LONGITUDE = "panhandle 2012", 35.2, -101.9
 PANELS_M = 2.0
