@@ -114,7 +114,8 @@ def first_delivery(case: ChipCase) -> date | None:
 # what an accelerator is
 def chip_kind(section: BuildSection, calendar: Calendar, case: ChipCase) -> buildout.ChipKind:
     """Return an accelerator as the schedule sees it, SI units. What it is worth at the end is the market price without a premium, declining as the catalogue's
-    dated prices do."""
+    dated prices do.
+    """
     inputs, base = case.inputs, case.base
     earns = section.earns if section.earns is not None else (USUAL_EARNING if section.goal == "npv" else 0.0)
     capital = _capital(case)
@@ -199,7 +200,8 @@ def offer_of(
     supplies: dict[str, buildout.ChipSupply],
 ) -> buildout.Offer:
     """Return what can be ordered on the terms of a case and delivered by period; the supply of its vendor is kept in
-    `supplies`. Raises InputError where nothing says how many can be had."""
+    `supplies`. Raises InputError where nothing says how many can be had.
+    """
     item, T = case.item, calendar.periods
     name = supply_name(case.accelerator)
     orders = item.orders
