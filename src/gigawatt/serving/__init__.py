@@ -1,0 +1,1 @@
+"""From traffic to chips, megawatts and dollars per token."""
