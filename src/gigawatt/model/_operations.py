@@ -296,8 +296,11 @@ def _attention_core(attention: Attention, step: _Pass) -> Operation:
     if step.context is not None:
         keys = np.minimum(step.context, attention.window) if attention.window else step.context
         cached = np.maximum(attention.cached_width / step.shard.tensor_parallel, 2.0 * attention.head_dim)
-        if attention.kv_lora_rank:  # the latent cache is shared by all heads, so every rank reads it whole
+        if attention.kv_lora_rank:
+            # the latent cache is shared by all heads, so every rank reads it whole; heads multiply it as it is, their
+            # expansion is absorbed by queries and outputs (arXiv 2405.04434, 2.1)
             cached = np.asarray(float(attention.cached_width))
+            widths = attention.cached_width + attention.kv_lora_rank
         moved = DTYPE_BYTES[step.precision.kv_cache] * step.tokens * keys * cached + e * step.tokens * heads * widths
     else:
         keys = _mean_contexts(step.sequence, attention.window, step.causal and not step.materialised_scores)
