@@ -37,7 +37,7 @@ class FixedLength:
 
     tokens: float
 
-    def draw(self, rng: np.random.Generator, number: int) -> Array:
+    def draw(self, rng: np.random.Generator, number: int) -> Array:  # noqa: ARG002
         """Return `number` lengths, tokens."""
         return np.full(number, float(self.tokens))
 
@@ -64,14 +64,16 @@ class UniformLength:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNormalLength:
-    """Lognormal with `median` and `sigma`; with a finite `tail` a Pareto law of that exponent above the quantile
-    `tail_from`; cut off at `least` and `most`.
-
-    The exponent must be above 1, or there would be no mean.
+    """Lognormal around `median`: ln X = ln median + sigma z below it, + upper z^warp above it, z normal. `upper` is
+    sigma and `warp` 1 unless given; a warp below 1 fills the shoulder, one above 1 the far tail. With a finite
+    `tail` (above 1, or there is no mean) a Pareto law of that exponent stands above the quantile `tail_from`. Cut off at
+    `least` and `most`.
     """
 
     median: float
     sigma: float
+    upper: float | None = None
+    warp: float = 1.0
     tail: float = math.inf
     tail_from: float = 0.99
     least: float = 1.0
@@ -80,7 +82,7 @@ class LogNormalLength:
     def draw(self, rng: np.random.Generator, number: int) -> Array:
         """Return `number` lengths, tokens."""
         z = rng.standard_normal(number)
-        tokens = self.median * np.exp(self.sigma * z)
+        tokens = self._at(z)
         if math.isfinite(self.tail):
             beyond = np.flatnonzero(z > _NORMAL.inv_cdf(self.tail_from))
             tokens[beyond] = self.quantile(self.tail_from) * (1.0 + rng.pareto(self.tail, len(beyond)))
@@ -89,16 +91,25 @@ class LogNormalLength:
     def quantile(self, share: float) -> float:
         """Return the length that a `share` of draws stays below, before the cut-offs."""
         at = min(share, self.tail_from) if math.isfinite(self.tail) else share
-        body = self.median * math.exp(self.sigma * _NORMAL.inv_cdf(at))
+        body = float(self._at(np.array([_NORMAL.inv_cdf(at)]))[0])
         return body if at == share else body * ((1.0 - share) / (1.0 - self.tail_from)) ** (-1.0 / self.tail)
 
     def mean(self) -> float:
-        """Return the mean, tokens, before the cut-offs."""
-        whole = self.median * math.exp(0.5 * self.sigma**2)
+        """Return the mean, tokens, before the cut-offs (an integral over z; 1e-6 of it is the error)."""
+        end = _NORMAL.inv_cdf(self.tail_from) if math.isfinite(self.tail) else 12.0
+        z = np.linspace(-12.0, end, 8_001)
+        weight = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
+        body = float(np.trapezoid(self._at(z) * weight, z))
         if not math.isfinite(self.tail):
-            return whole
-        body = whole * _NORMAL.cdf(_NORMAL.inv_cdf(self.tail_from) - self.sigma)
+            return body
         return body + (1.0 - self.tail_from) * self.quantile(self.tail_from) * self.tail / (self.tail - 1.0)
+
+    def _at(self, z: Array) -> Array:
+        if self.warp == 1.0 and self.upper is None:
+            return np.asarray(self.median * np.exp(self.sigma * z))
+        upper = self.sigma if self.upper is None else self.upper
+        above = upper * np.maximum(z, 0.0) ** self.warp
+        return np.asarray(self.median * np.exp(np.where(z > 0, above, self.sigma * z)))
 
 
 def length(
@@ -106,14 +117,16 @@ def length(
     mean: float | None = None,
     p50: float | None = None,
     p99: float | None = None,
-    min: float | None = None,  # noqa: A002 (the words of the scenario)
-    max: float | None = None,  # noqa: A002
+    min: float | None = None,
+    max: float | None = None,
+    tail: float | None = None,
 ) -> Length:
     """Return the distribution that a few statistics, in tokens, describe.
 
-    mean alone: fixed; min and max alone: uniform; two of mean, p50 and p99: lognormal; all three: lognormal through p50 and
-    p99 with a Pareto tail above p99 that gives the mean. min and max then cut off. Raises InputError where no
-    distribution of the kind has these statistics, and says which would do.
+    mean alone: fixed; min and max alone: uniform; two of mean, p50 and p99: lognormal; all three: lognormal below p50,
+    bent above it to have p99 and the mean. `tail` puts a Pareto law of that exponent above p99; a mean without p99 is that
+    of the body then. min and max cut off. Raises InputError where no distribution of the kind has these
+    statistics, and says which would do.
     """
     low, high = min if min is not None else 1.0, max if max is not None else math.inf
     given = {name: value for name, value in (("mean", mean), ("p50", p50), ("p99", p99)) if value is not None}
@@ -125,14 +138,20 @@ def length(
             raise _impossible(f"{name} {value:g}", f"between min {low:g} and max {high:g}")
     if not given:
         if min is None or max is None:
-            raise _impossible("nothing" if max is None and min is None else "one end", "mean, p50 and p99, or min and max")
+            raise _impossible(
+                "nothing" if max is None and min is None else "one end", "mean, p50 and p99, or min and max"
+            )
         return UniformLength(low, high)
     if len(given) == 1:
         if min is not None or max is not None or mean is None:
             raise _impossible(shown, "two of mean, p50 and p99 (a mean alone is a fixed length)")
         return FixedLength(mean)
-    found = _log_normal(mean, p50, p99, shown)
-    return replace(found, least=low, most=high)
+    if tail is not None and not 1.0 < tail <= 100.0:
+        raise _impossible(f"tail {tail:g}", "an exponent above 1 (below it there is no mean), at most 100")
+    exponent = math.inf if tail is None else tail
+    if mean is not None and p50 is not None and p99 is not None:
+        return replace(_bent(mean, p50, p99, exponent, shown), least=low, most=high)
+    return replace(_log_normal(mean, p50, p99, shown), tail=exponent, least=low, most=high)
 
 
 def _log_normal(mean: float | None, p50: float | None, p99: float | None, shown: str) -> LogNormalLength:
@@ -153,14 +172,34 @@ def _log_normal(mean: float | None, p50: float | None, p99: float | None, shown:
         return LogNormalLength(median=mean * math.exp(-0.5 * sigma**2), sigma=sigma)
     if p99 < p50:
         raise _impossible(shown, f"p99 of at least p50, {p50:g}")
-    found = LogNormalLength(median=p50, sigma=math.log(p99 / p50) / z)
-    if mean is None:
-        return found
-    body = found.mean() * _NORMAL.cdf(z - found.sigma)
-    excess = (mean - body) / (0.01 * p99)  # the mean of the tail over p99: a / (a - 1)
-    if not excess > 1.0:
-        raise _impossible(shown, f"a mean above {body + 0.01 * p99:.4g} with these percentiles (lognormal body, Pareto tail)")
-    return replace(found, tail=excess / (excess - 1.0))
+    return LogNormalLength(median=p50, sigma=math.log(p99 / p50) / z)
+
+
+# How far the upper half may be bent: beyond 1.5 the mean hangs on draws that no trace would ever hold.
+_WARPS = np.linspace(0.05, 1.5, 59)
+
+
+def _bent(mean: float, p50: float, p99: float, tail: float, shown: str) -> LogNormalLength:
+    """Return the distribution with all three statistics: the warp, nearest to one, at which the mean is right."""
+    z = _NORMAL.inv_cdf(0.99)
+    if not p99 > p50:
+        raise _impossible(shown, f"p99 above p50, {p50:g}")
+    sigma = math.log(p99 / p50) / z
+
+    def at(warp: float) -> LogNormalLength:
+        return LogNormalLength(median=p50, sigma=sigma, upper=sigma * z ** (1.0 - warp), warp=warp, tail=tail)
+
+    means = np.array([at(warp).mean() for warp in _WARPS])
+    crossed = np.flatnonzero((means[:-1] - mean) * (means[1:] - mean) <= 0)
+    if not len(crossed):
+        raise _impossible(shown, f"a mean from {means.min():.4g} to {means.max():.4g} with these percentiles")
+    nearest = crossed[np.argmin(np.abs(_WARPS[crossed] - 1.0))]
+    low, high = float(_WARPS[nearest]), float(_WARPS[nearest + 1])
+    rises = means[nearest + 1] > means[nearest]
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if (at(middle).mean() < mean) == rises else (low, middle)
+    return at(0.5 * (low + high))
 
 
 def _impossible(found: str, allowed: str) -> InputError:

@@ -42,6 +42,12 @@ def week_shape(shape: str | Sequence[float]) -> Array:
     return _shape(shape, "day", _DAYS)
 
 
+@cache
+def _packaged(shape: str, what: str, keys: tuple[str, ...]) -> tuple[float, ...]:
+    table = sourced_table(*_TABLE)
+    return tuple(table[f"{shape}.{what}.{key}"].best for key in keys)
+
+
 def _shape(shape: str | Sequence[float], what: str, keys: tuple[str, ...]) -> Array:
     field = f"{'day' if what == 'hour' else 'week'}_shape"
     if isinstance(shape, str):
@@ -55,8 +61,7 @@ def _shape(shape: str | Sequence[float], what: str, keys: tuple[str, ...]) -> Ar
                     nearest=nearest_name(shape, shape_names()),
                 )
             )
-        table = sourced_table(*_TABLE)
-        values = np.array([table[f"{shape}.{what}.{key}"].best for key in keys])
+        values = np.array(_packaged(shape, what, keys))
     else:
         values = np.asarray(shape, dtype=np.float64)
     if values.shape != (len(keys),) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:

@@ -85,7 +85,9 @@ def read_trace(source: str | Path, *, request_class: str = "") -> Requests:
     text = _text(name, data)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
-        raise InputError(Problem(message="the trace is empty", location=name, allowed="a header and rows, or JSON lines"))
+        raise InputError(
+            Problem(message="the trace is empty", location=name, allowed="a header and rows, or JSON lines")
+        )
     columns = _json_columns(name, text) if first.lstrip().startswith("{") else _csv_columns(name, text)
     if not columns.lines:
         raise InputError(Problem(message="the trace holds no request", location=f"{name}:1"))
@@ -234,14 +236,16 @@ def _json_columns(name: str, text: str) -> _Columns:
 def _times(name: str, columns: _Columns, problems: list[Problem]) -> Array:
     """Return the times in s, with a problem for each that is none, negative, or before the one above it."""
     times = np.array([_seconds(cell, columns.time_factor) for cell in columns.time])
-    for index in np.flatnonzero(~np.isfinite(times))[:MOST_PROBLEMS]:
-        problems.append(_wrong(name, columns, int(index), "time", "not a time", "seconds, or an ISO date and time"))
-    for index in np.flatnonzero(times < 0)[:MOST_PROBLEMS]:
-        problems.append(_wrong(name, columns, int(index), "time", "a negative time", "0 or more"))
-    for index in np.flatnonzero(np.diff(times) < 0)[:MOST_PROBLEMS] + 1:
-        problems.append(
-            _wrong(name, columns, int(index), "time", "earlier than the row above", "rows in order of arrival")
-        )
+    wrong = (
+        (~np.isfinite(times), "not a time", "seconds, or an ISO date and time"),
+        (times < 0, "a negative time", "0 or more"),
+        (np.diff(times, prepend=-np.inf) < 0, "earlier than the row above", "rows in order of arrival"),
+    )
+    problems += [
+        _wrong(name, columns, int(index), "time", message, allowed)
+        for rows, message, allowed in wrong
+        for index in np.flatnonzero(rows)[:MOST_PROBLEMS]
+    ]
     return times
 
 
@@ -267,15 +271,12 @@ _seven_digits = re.compile(r"(\.\d{6})\d+")
 
 def _lengths(name: str, columns: _Columns, kind: str, problems: list[Problem]) -> Integers:
     """Return lengths in tokens, with a problem for each that is not a whole number of at least one."""
-    cells: Sequence[Any] = getattr(columns, kind)
-    try:
-        values = np.asarray(cells, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.array([_number(cell) for cell in cells])
+    values = np.array([_number(cell) for cell in getattr(columns, kind)])
     right = np.isfinite(values) & (values >= 1) & (values == np.floor(values)) & (values < 2**53)
     for index in np.flatnonzero(~right)[:MOST_PROBLEMS]:
         zero = values[index] == 0
-        message = f"{kind} length of zero" if zero else f"not a {kind} length"
+        article = "an" if kind == "output" else "a"
+        message = f"{kind} length of zero" if zero else f"not {article} {kind} length"
         allowed = "at least 1 token (leave failed requests out)" if zero else "a whole number of tokens"
         problems.append(_wrong(name, columns, int(index), kind, message, allowed))
     return np.where(right, values, 1).astype(np.int64)
@@ -301,7 +302,11 @@ def _blocks(name: str, columns: _Columns, problems: list[Problem]) -> tuple[Inte
     for line, ids in zip(columns.lines, columns.blocks, strict=True):
         if not isinstance(ids, list) or not all(type(each) in (int, str) for each in ids):
             problems.append(
-                Problem(message="the block ids are not a list of numbers or texts", location=f"{name}:{line}", found=repr(ids)[:60])
+                Problem(
+                    message="the block ids are not a list of numbers or texts",
+                    location=f"{name}:{line}",
+                    found=repr(ids)[:60],
+                )
             )
             if len(problems) >= MOST_PROBLEMS:
                 break
