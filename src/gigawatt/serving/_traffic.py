@@ -56,7 +56,7 @@ class TrafficClass:
     `requests_per_user_per_day`. `lengths` are those of new text and of answers: prefix and history come on top. Every prompt
     begins with `system_prompt_tokens`, the same for all, and `document_tokens` of one of `documents` documents, which are asked
     about in proportion to 1 / rank ^ `document_skew` (0: equally). `priority`: higher is served first. Shapes are names
-    (`shape_names()`) or numbers. `growth_per_year` is a factor.
+    (`shape_names()`) or numbers; a week without one has that of the day's name. `growth_per_year` is a factor.
 
     Raises InputError for both rate and users or neither, impossible values, unknown shapes, and a prefix that leaves the
     context no room.
@@ -72,7 +72,7 @@ class TrafficClass:
     promise: Promise = field(default_factory=Promise)
     priority: int = 0
     day_shape: str | Sequence[float] = "flat"
-    week_shape: str | Sequence[float] = "flat"
+    week_shape: str | Sequence[float] | None = None
     growth_per_year: float = 1.0
     max_context: int | None = None
     system_prompt_tokens: int = 0
@@ -93,9 +93,9 @@ class TrafficClass:
                 problems.append(_wrong(name, value, f"from {least:g} to {most:g}"))
         if self.max_context is not None and not self.max_context >= self.prefix_tokens + 2:
             problems.append(_wrong("max_context", self.max_context, f"at least {self.prefix_tokens + 2:,} tokens"))
-        for name, shape in (("day", day_shape), ("week", week_shape)):
+        for shape, given in ((day_shape, self.day_shape), (week_shape, self.week)):
             try:
-                shape(getattr(self, f"{name}_shape"))
+                shape(given)
             except InputError as error:
                 problems += error.problems
         if problems:
@@ -109,6 +109,13 @@ class TrafficClass:
         assert self.users is not None
         assert self.requests_per_user_per_day is not None
         return self.users * self.requests_per_user_per_day / DAY_S
+
+    @property
+    def week(self) -> str | Sequence[float]:
+        """The shape of the week: as given, else that of the day's name, else flat."""
+        if self.week_shape is not None:
+            return self.week_shape
+        return self.day_shape if isinstance(self.day_shape, str) else "flat"
 
     @property
     def prefix_tokens(self) -> int:
@@ -125,7 +132,7 @@ class TrafficClass:
         return rate_profile(
             self.mean_rate_per_s,
             day_shape(self.day_shape),
-            week_shape(self.week_shape),
+            week_shape(self.week),
             self.growth_per_year,
             start_s,
             duration_s,
