@@ -375,6 +375,22 @@ def test_what_every_draw_keeps(rate, turns, calls, system, context, seed):
         assert np.array_equal(np.unique(requests.blocks), np.arange(requests.blocks.max() + 1))
 
 
+def test_a_window_may_be_empty():
+    found = draw_traffic(
+        [traffic(rate_per_s=1e-9), traffic(name="b", rate_per_s=1e-9, **SESSION)], duration_s=1.0, seed=1
+    )
+    assert len(found.requests) == 0
+    assert found.clipped_share.tolist() == [0.0, 0.0]
+    assert ideal_reuse(found.requests) == 0.0
+
+
+def test_a_shape_with_silent_hours_is_silent_then():
+    times = draw(traffic(day_shape=[0.0] * 12 + [1.0] * 12, week_shape="flat"), duration_s=DAY_S).arrival_s
+    inside = (times > 0.5 * HOUR_S) & (times < 11.5 * HOUR_S)
+    assert inside.sum() == 0
+    assert len(times) == pytest.approx(10 * DAY_S, rel=0.01)
+
+
 def test_users_make_a_rate():
     each = traffic(users=1e6, requests_per_user_per_day=8.0)
     assert each.mean_rate_per_s == pytest.approx(92.6, abs=0.05)
