@@ -40,6 +40,14 @@ BUILD_PARTS = {
     "money.debt[]": "DebtItem",
     "funds[]": "FundItem",
 }
+SERVING_PARTS = {
+    "traffic[]": "TrafficItem",
+    "traffic[].prompt`, `output` and `tool_tokens": "LengthItem",
+    "images[]": "ImageItem",
+    "layout": "LayoutItem",
+    "offload": "OffloadItem",
+    "prices` and `compare_price": "PricesItem",
+}
 
 
 def scenario_page() -> str:
@@ -49,10 +57,11 @@ def scenario_page() -> str:
         "# Scenario reference",
         "",
         "Every section is optional, and every field but these: a member of `fleet.accelerators` names its `accelerator` (and its `count` where there are several), "
-        "`training.input` has `sample_bytes` and `tokens_per_sample` together, several `network.sites` need `wide_area`, and a `model` without a `base` needs its sizes. "
+        "`training.input` has `sample_bytes` and `tokens_per_sample` together, several `network.sites` need `wide_area`, a class of `serving.traffic` needs a `name`, a `rate` (or `users` and `requests_per_user`), and `prompt` and `output` (or a `trace`), "
+        "and a `model` without a `base` needs its sizes. "
         "Quantities are text with a unit: decimal prefixes k, M, G, T, P, E, binary ones Ki, Mi, Gi, Ti; "
         "B is bytes, b bits; counts, tokens and money also take k, M, B (billion), T (trillion), counts and tokens Ki, Mi, Gi, Ti (`128k` is 128,000, `128Ki` 131,072). "
-        "A bare number is a count or a fraction; in `sequence_length` and `tokens_per_sample` it counts tokens, in `global_batch` sequences. "
+        "A bare number is a count or a fraction; in `sequence_length` and `tokens_per_sample` it counts tokens, in `global_batch` sequences, in lengths of `serving` tokens, in prices of tokens dollars per million. "
         "Inside braces a comma ends a field: write `{count: 16384}`, not `{count: 16,384}`. "
         "`--set path=value` overrides any field; `assumptions` overrides any assumption of the report by its path, with a value or [low, best, high].",
         "",
@@ -67,6 +76,8 @@ def scenario_page() -> str:
     lines += _section("`training.input`", schema["$defs"]["InputData"])
     for title, name in BUILD_PARTS.items():
         lines += _section(f"`build.{title}`", schema["$defs"][name])
+    for title, name in SERVING_PARTS.items():
+        lines += _section(f"`serving.{title}`", schema["$defs"][name])
     return "\n".join(lines) + "\n"
 
 

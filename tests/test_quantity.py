@@ -13,6 +13,8 @@ from gigawatt.quantity import QuantityError, format_quantity, parse_quantity
         ("150 MW", "W", 1.5e8),
         ("$0.0674/kWh", "USD/J", 0.0674 / 3.6e6),
         ("13T tokens", "token", 13e12),
+        ("$0.28 per million tokens", "USD/token", 2.8e-7),
+        ("500 requests/s", "1/s", 500.0),
         ("400 Gb/s", "B/s", 5e10),
         ("19 days", "s", 19 * 86400),
         ("80 GiB", "B", 80 * 2**30),

@@ -56,7 +56,7 @@ token = [token] = tokens
 sequence = [sequence] = sequences
 usd = [currency] = USD = dollar = dollars
 hertz = 1 / second = Hz
-count = [] = fraction = accelerator = accelerators = gpu = gpus = GPU = GPUs = chip = chips = parameter = parameters = params
+count = [] = fraction = accelerator = accelerators = gpu = gpus = GPU = GPUs = chip = chips = parameter = parameters = params = request = requests
 percent = 0.01 * count
 """
 
@@ -215,6 +215,8 @@ def _factor(text: str, unit: str, whole: str, allowed: str) -> float:
     """Return the factor from the unit written in `text` to the SI unit `unit`."""
     spelled = text.replace("%", "percent").replace("$", "USD").replace("·", "*").replace("per ", "/ ")
     spelled = re.sub(r"\bUSD\s+USD\b", "USD", spelled)
+    # "$0.28 per million tokens", as format_quantity writes it
+    spelled = re.sub(r"\bmillion\s+(?=[A-Za-z])", "M", spelled)
     try:
         found = _registry().Quantity(
             1.0, _registry().parse_units(f"1{spelled}" if spelled.startswith("/") else spelled)

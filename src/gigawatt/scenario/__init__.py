@@ -25,6 +25,15 @@ from gigawatt.scenario._fields import (
     TrainingSection,
 )
 from gigawatt.scenario._load import Scenario, Setting, load_scenario, scenario_from_mapping, scenario_schema
+from gigawatt.scenario._serving_fields import (
+    ImageItem,
+    LayoutItem,
+    LengthItem,
+    OffloadItem,
+    PricesItem,
+    ServingSection,
+    TrafficItem,
+)
 
 __all__ = [
     "AcceleratorItem",
@@ -35,16 +44,23 @@ __all__ = [
     "FleetSection",
     "FundItem",
     "GeneratorItem",
+    "ImageItem",
+    "LayoutItem",
+    "LengthItem",
     "NetworkSection",
+    "OffloadItem",
     "OrderItem",
     "PowerSection",
+    "PricesItem",
     "ReliabilitySection",
     "Scenario",
     "ScenarioFields",
+    "ServingSection",
     "Setting",
     "SiteSection",
     "StrategySection",
     "TaskItem",
+    "TrafficItem",
     "TrainingSection",
     "UnitItem",
     "load_scenario",

@@ -45,6 +45,7 @@ from gigawatt.scenario._kinds import (
     WideRate,
     Years,
 )
+from gigawatt.scenario._serving_fields import ServingSection
 
 
 class AcceleratorItem(Section):
@@ -380,6 +381,7 @@ class ScenarioFields(Section):
     power: PowerSection | None = Field(None, description="What feeds the site, and what it must keep to.")
     finance: FinanceSection | None = Field(None, description="Money.")
     build: BuildSection | None = Field(None, description="The build-out: what is ordered, built and paid when.")
+    serving: ServingSection | None = Field(None, description="Traffic, promises, and how it may be served.")
     assumptions: dict[str, Any] | None = Field(
         None,
         examples=["{reliability.detect_s: [10 s, 20 s, 60 s]}"],

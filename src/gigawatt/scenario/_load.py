@@ -25,6 +25,8 @@ from gigawatt.scenario._fields import (
     TrainingSection,
 )
 from gigawatt.scenario._kinds import MOST_RANKS
+from gigawatt.scenario._serving_checks import serving_problems
+from gigawatt.scenario._serving_fields import ServingSection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Scenario:
     power: PowerSection = field(default_factory=PowerSection)
     finance: FinanceSection = field(default_factory=FinanceSection)
     build: BuildSection | None = None
+    serving: ServingSection | None = None
     assumptions: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +120,18 @@ def _scenario(document: Document, overrides: Sequence[str | Setting], fallback: 
         raise InputError(sorted(problems, key=_reading_order))
     sections = {
         name: getattr(fields, name)
-        for name in ("fleet", "training", "strategy", "network", "site", "reliability", "power", "finance", "build")
+        for name in (
+            "fleet",
+            "training",
+            "strategy",
+            "network",
+            "site",
+            "reliability",
+            "power",
+            "finance",
+            "build",
+            "serving",
+        )
         if getattr(fields, name) is not None
     }
     return Scenario(
@@ -264,7 +278,7 @@ def _problem(item: Any, document: Document) -> Problem:
     message = str(item["msg"])
     if item["type"].endswith("_type"):
         message, allowed = "wrong kind of value", _KINDS.get(item["type"], message)
-    return Problem(message=message, found=found, allowed=allowed, **here)
+    return Problem(message=message, found=found, allowed=allowed, nearest=str(context.get("nearest", "")), **here)
 
 
 _KINDS = {"string_type": "text", "list_type": "a list", "bool_type": "true or false", "dict_type": "a section"}
@@ -378,6 +392,8 @@ def _contradictions(fields: ScenarioFields, document: Document) -> list[Problem]
                 if item.count is None
             ]
     problems += _impossible_assumptions(fields, document)
+    if fields.serving is not None:
+        problems += serving_problems(fields.serving, document)
     if fields.strategy is not None:
         degrees = [getattr(fields.strategy, name) or 1 for name in _RANKED]
         if math.prod(degrees) > MOST_RANKS:

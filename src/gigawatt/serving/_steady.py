@@ -20,7 +20,7 @@ _ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
+class MeanLengths:
     """Tokens of a request, means (N,): prompt, the part of it that a prefix cache serves, output."""
 
     prompt: Array
@@ -28,7 +28,7 @@ class Lengths:
     cached: Array
 
     @classmethod
-    def of(cls, prompt: object, output: object, cached: object = 0.0) -> Lengths:
+    def of(cls, prompt: object, output: object, cached: object = 0.0) -> MeanLengths:
         """Return lengths from scalars and arrays, broadcast to one length."""
         columns = np.broadcast_arrays(
             *(np.atleast_1d(np.asarray(x, dtype=np.float64)) for x in (prompt, output, cached))
@@ -64,7 +64,7 @@ class SteadyState:
     prefill_share: Array
 
 
-def sequences_that_fit(table: StepTable, rows: Integers, lengths: Lengths, block_tokens: int = 16) -> Array:
+def sequences_that_fit(table: StepTable, rows: Integers, lengths: MeanLengths, block_tokens: int = 16) -> Array:
     """Return how many sequences the cache of a replica holds on average, (N,): half-way through their output, half a
     block wasted each (models: 11.3).
     """
@@ -73,7 +73,7 @@ def sequences_that_fit(table: StepTable, rows: Integers, lengths: Lengths, block
 
 
 def steady_state(
-    table: StepTable, rows: Integers, lengths: Lengths, *, sequences: Array, token_budget: Array | float
+    table: StepTable, rows: Integers, lengths: MeanLengths, *, sequences: Array, token_budget: Array | float
 ) -> SteadyState:
     """Return the steady state with `sequences` (N,) in care of each replica, prefilled by chunks of at most
     `token_budget` tokens a step less those of decoding.
