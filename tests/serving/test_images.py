@@ -263,6 +263,17 @@ def test_plans_that_cannot_run_are_refused(plan, field):
         served("FLUX.1-dev", **plan)
 
 
+def test_what_belongs_to_chips_comes_for_each_of_them():
+    chip, fabric = machine("H100 SXM")
+    plan, model = ImagePlan(height=512, width=512), diffusion_model("FLUX.1-dev")
+    with pytest.raises(InputError, match=r"images\.fabrics"):
+        serve_images(model, plan, chips=[chip], fabrics=[])
+    with pytest.raises(InputError, match=r"images\.attention_rates"):
+        serve_images(model, plan, chips=[chip], fabrics=[fabric], attention_rates=[1.0, 0.5])
+    with pytest.raises(InputError, match=r"images\.utilisation"):
+        served().usd_per_image(2.5, utilisation=0.0)
+
+
 def test_an_unknown_model_is_named_with_the_nearest():
     with pytest.raises(InputError, match=r"did you mean 'FLUX.1-dev'"):
         diffusion_model("FLUX1 dev")

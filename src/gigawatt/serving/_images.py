@@ -96,8 +96,8 @@ class ImageServing:
 
     @property
     def latency_range_s(self) -> tuple[Array, Array]:
-        """Least and most seconds of one batch on a compiled stack, each (C,): the range of stacks and the error of the
-        chip's kernels.
+        """Least and most seconds of one batch, each (C,): the range of software stacks whose launches hide behind the
+        work (compiled images, videos), and the error of the chip's kernels.
         """
         factor = diffusion_facts()["stack.time_factor"]
         low = self.latency_s * factor.low * (1.0 - self.kernel_error)
@@ -130,8 +130,15 @@ class ImageServing:
         return np.asarray(np.asarray(watts, dtype=np.float64) / self.images_per_accelerator_s)
 
     def usd_per_image(self, usd_per_accelerator_hour: ArrayLike, utilisation: ArrayLike = 1.0) -> Array:
-        """Return the cost of one image, USD, (C,); `utilisation` is the share of paid time that makes images."""
-        busy = self.images_per_accelerator_s * np.asarray(utilisation, dtype=np.float64)
+        """Return the cost of one image, USD, (C,); `utilisation` is the share of paid time that makes images. Raises
+        InputError for a share outside of (0, 1].
+        """
+        share = np.asarray(utilisation, dtype=np.float64)
+        if np.any(~(share > 0)) or np.any(share > 1):
+            raise InputError(
+                Problem(message="this is no share", path="images.utilisation", allowed="above 0, at most 1")
+            )
+        busy = self.images_per_accelerator_s * share
         return np.asarray(np.asarray(usd_per_accelerator_hour, dtype=np.float64) / 3600.0 / busy)
 
     def breakdown(self, row: int) -> Breakdown:
@@ -180,9 +187,9 @@ def serve_images(
     format.
     """
     columns = plan.columns()
-    _check(model, columns, chips, fabrics)
-    columns["steps"] = np.where(columns["steps"] > 0, columns["steps"], float(model.steps))
     rates = tuple(attention_rates) or (1.0,) * len(chips)
+    _check(model, columns, chips, fabrics, rates)
+    columns["steps"] = np.where(columns["steps"] > 0, columns["steps"], float(model.steps))
     recipe = inference_precision(precision)
     parts = {name: np.zeros(len(columns["chip"])) for name in ("text encoder", *PARTS, "decoder", "host")}
     step_s, usable, error = (np.zeros(len(columns["chip"])) for _ in range(3))
@@ -238,7 +245,11 @@ def replicas_for(
 
 
 def _check(
-    model: DiffusionModel, columns: Mapping[str, Array], chips: Sequence[Chip], fabrics: Sequence[Fabric]
+    model: DiffusionModel,
+    columns: Mapping[str, Array],
+    chips: Sequence[Chip],
+    fabrics: Sequence[Fabric],
+    rates: Sequence[float],
 ) -> None:
     replica = columns["tensor_parallel"] * columns["context_parallel"] * columns["guidance_parallel"]
     checks = {
@@ -262,8 +273,9 @@ def _check(
         for path, (wrong, allowed) in checks.items()
         if np.any(wrong)
     ]
-    if len(chips) != len(fabrics):
-        problems.append(Problem(message="every chip needs its network", path="images.fabrics", allowed=str(len(chips))))
+    for name, given in (("fabrics", fabrics), ("attention_rates", rates)):
+        if len(given) != len(chips):
+            problems.append(Problem(message="every chip needs its own", path=f"images.{name}", allowed=str(len(chips))))
     if problems:
         raise InputError(problems)
 
