@@ -288,7 +288,7 @@ def test_what_counts_per_group_and_what_for_all():
     deployment = Deployment(launch=launch)
     vllm = words(serving_files("vllm", deployment)["serve.sh"])["server"]
     assert (value(vllm, "--max-num-seqs"), value(vllm, "--max-num-batched-tokens")) == ("13", "1000")
-    assert float(value(vllm, "--kv-offloading-size")) * 2**30 == pytest.approx(80e9, rel=1e-5)
+    assert float(value(vllm, "--kv-offloading-size")) * 2**30 == pytest.approx(10e9, rel=1e-5)
     sglang = words(serving_files("sglang", deployment)["serve.sh"])["server"]
     assert (value(sglang, "--max-running-requests"), value(sglang, "--chunked-prefill-size")) == ("100", "8000")
     assert (value(sglang, "--tp-size"), value(sglang, "--attn-dp-size"), value(sglang, "--hicache-size")) == (
@@ -300,6 +300,18 @@ def test_what_counts_per_group_and_what_for_all():
     assert (tree["max_batch_size"], tree["max_num_tokens"], tree["enable_attention_dp"]) == (13, 1000, True)
     assert tree["kv_cache_config"]["host_cache_size"] == 10 * 10**9
     assert tree["kv_cache_config"]["free_gpu_memory_fraction"] == pytest.approx(0.8)
+
+
+def test_drafters_outside_of_the_model_do_without_overlap_on_tensorrt_llm():
+    def overlaps(method: str, draft_model: str = "") -> bool:
+        launch = replace(BASE, speculation=Speculation(method=method, draft_tokens=2, draft_model=draft_model))
+        tree = yaml.safe_load(serving_files("tensorrt-llm", Deployment(launch=launch))["server.yaml"])
+        return not tree.get("disable_overlap_scheduler", False)
+
+    assert overlaps("mtp")
+    assert overlaps("eagle3", "head")
+    assert not overlaps("ngram")
+    assert not overlaps("draft_model", "small")
 
 
 def test_an_instance_across_servers():

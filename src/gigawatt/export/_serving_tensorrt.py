@@ -52,7 +52,8 @@ def tensorrt_configuration(launch: ServingLaunch, kind: str = "server") -> Optio
         "kv_cache_config": cache,
         **({"speculative_config": _tensorrt_speculation(launch)} if drafting is not None else {}),
         **(apart if kind in ("prefill", "decode") else {}),
-        **({"disable_overlap_scheduler": True} if kind == "prefill" else {}),
+        # prefill instances and drafters outside of the model do not work with it
+        **({"disable_overlap_scheduler": True} if kind == "prefill" or _drafts_outside(launch) else {}),
     }
 
 
@@ -61,6 +62,10 @@ def _tensorrt_speculation(launch: ServingLaunch) -> Options:
     assert drafting is not None
     draft = {"speculative_model": drafting.draft_model} if drafting.draft_model else {}
     return {"decoding_type": TRT_DRAFTS[drafting.method], "max_draft_len": drafting.draft_tokens, **draft}
+
+
+def _drafts_outside(launch: ServingLaunch) -> bool:
+    return launch.speculation is not None and launch.speculation.method in ("ngram", "draft_model")
 
 
 def _free_share(launch: ServingLaunch) -> float | None:

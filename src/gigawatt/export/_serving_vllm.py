@@ -44,9 +44,7 @@ VLLM_KV = MappingProxyType({"bf16": "bfloat16", "fp8": "fp8", "nvfp4": "nvfp4"})
 
 
 def vllm_options(launch: ServingLaunch) -> Options:
-    """Return the options of `vllm serve`. Sequences and tokens are counted per attention group, host memory over all
-    of them.
-    """
+    """Return the options of `vllm serve`. Sequences, tokens and host memory are counted per attention group."""
     groups = launch.attention_data_parallel
     return {
         "--tensor-parallel-size": launch.tensor_parallel,
@@ -61,7 +59,11 @@ def vllm_options(launch: ServingLaunch) -> Options:
         ("--enable-prefix-caching" if launch.prefix_cache else "--no-enable-prefix-caching"): True,
         **given("--gpu-memory-utilization", launch.memory_share),
         **given("--speculative-config", _vllm_speculation(launch)),
-        **({"--kv-offloading-size": number(launch.host_offload_bytes / GIB)} if launch.host_offload_bytes else {}),
+        **(
+            {"--kv-offloading-size": number(launch.host_offload_bytes / groups / GIB)}
+            if launch.host_offload_bytes
+            else {}
+        ),
     }
 
 
