@@ -16,6 +16,7 @@ up to the next change at once. The functions run as plain Python, which is the o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
@@ -68,7 +69,9 @@ def compiled() -> Callable[[World], float]:
     """
     import numba
 
-    digest = sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in MODULES)).hexdigest()[:16]
+    digest = sha256(
+        b"".join(Path(str(module.__file__)).read_bytes() for module in (*MODULES, sys.modules[__name__]))
+    ).hexdigest()[:16]
     space: dict[str, Any] = {}
     for module in MODULES:
         space |= vars(module)
@@ -80,7 +83,7 @@ def compiled() -> Callable[[World], float]:
         options: dict[str, Any] = {
             "nogil": True,
             "_nrt": False,
-            "forceinline": part.__name__ in INSIDE,
+            "forceinline": False,
             "no_cpython_wrapper": inside,
             "no_cfunc_wrapper": True,
         }

@@ -54,32 +54,35 @@ BLOCKED, ELSEWHERE = -1, -2
 
 def wait(w: Any, r: int, p: int, state: int) -> None:
     """Let a request wait at a replica; `state` says whether its keys are elsewhere (HANDED) or not there yet (WAITING)."""
-    w.req[r, STATE] = state
-    w.rep[p, ROOT] = put(w.req, w.rep[p, ROOT], r)
-    w.rep[p, QUEUED] += 1
+    req, rep = w.req, w.rep
+    req[r, STATE] = state
+    rep[p, ROOT] = put(req, rep[p, ROOT], r)
+    rep[p, QUEUED] += 1
 
 
 def line_up(w: Any, r: int, p: int) -> None:
     """Put a request at the end of the queue of prefills."""
-    w.req[r, STATE] = PREFILL
-    w.req[r, NEXT] = NONE
-    if w.rep[p, HEAD] == NONE:
-        w.rep[p, HEAD] = r
+    req, rep = w.req, w.rep
+    req[r, STATE] = PREFILL
+    req[r, NEXT] = NONE
+    if rep[p, HEAD] == NONE:
+        rep[p, HEAD] = r
     else:
-        w.req[w.rep[p, TAIL], NEXT] = r
-    w.rep[p, TAIL] = r
+        req[rep[p, TAIL], NEXT] = r
+    rep[p, TAIL] = r
 
 
 def admit(w: Any, p: int, t: float) -> int:
     """Admit the first of those that wait: return it if it can be prefilled now, BLOCKED if it does not fit, ELSEWHERE if
     its keys come from the prefill pool or a tier first.
     """
-    q, r = w.rep[p, POOL], w.rep[p, ROOT]
-    if r == NONE or w.rep[p, SLOTS] >= w.pool[q, LIMIT]:
+    req, rep, pool, times, clock, factor = w.req, w.rep, w.pool, w.times, w.clock, w.factor
+    q, r = rep[p, POOL], rep[p, ROOT]
+    if r == NONE or rep[p, SLOTS] >= pool[q, LIMIT]:
         return BLOCKED
-    need = units_of(w, q, w.req[r, TARGET])
-    room = w.pool[q, CAPACITY] - w.rep[p, USED]
-    if w.req[r, STATE] == HANDED:
+    need = units_of(w, q, req[r, TARGET])
+    room = pool[q, CAPACITY] - rep[p, USED]
+    if req[r, STATE] == HANDED:
         if need > room:
             return BLOCKED
         remove_first(w, r, p)
@@ -87,20 +90,20 @@ def admit(w: Any, p: int, t: float) -> int:
         transfer(w, r, t)
         return ELSEWHERE
     blocks, in_use, host, disk = found(w, r, p, q)
-    if need - in_use * w.pool[q, CACHE_UNITS] > room:
+    if need - in_use * pool[q, CACHE_UNITS] > room:
         return BLOCKED
     remove_first(w, r, p)
     more = share(w, r, p, q, blocks, True)
-    use(w, p, more + need - blocks * w.pool[q, CACHE_UNITS])
-    w.req[r, DONE] = blocks * w.pool[q, CACHE_TOKENS]
-    if w.times[r, ADMITTED] < 0.0:
-        w.times[r, ADMITTED] = t
-        w.req[r, CACHED] = w.req[r, DONE]
+    use(w, p, more + need - blocks * pool[q, CACHE_UNITS])
+    req[r, DONE] = blocks * pool[q, CACHE_TOKENS]
+    if times[r, ADMITTED] < 0.0:
+        times[r, ADMITTED] = t
+        req[r, CACHED] = req[r, DONE]
     if host + disk > 0:
-        begin = max(t, w.clock[p, FETCH])
-        end = begin + host * w.factor[q, HOST_S] + disk * w.factor[q, DISK_S]
-        w.clock[p, FETCH] = end
-        w.req[r, STATE] = LOADING
+        begin = max(t, clock[p, FETCH])
+        end = begin + host * factor[q, HOST_S] + disk * factor[q, DISK_S]
+        clock[p, FETCH] = end
+        req[r, STATE] = LOADING
         push(w, end, FETCHED, r)
         return ELSEWHERE
     line_up(w, r, p)
@@ -109,56 +112,60 @@ def admit(w: Any, p: int, t: float) -> int:
 
 def remove_first(w: Any, r: int, p: int) -> None:
     """Take the first of those that wait out of the queue and give it a place."""
-    w.rep[p, ROOT] = take(w.req, r)
-    w.rep[p, QUEUED] -= 1
-    w.rep[p, SLOTS] += 1
+    rep = w.rep
+    rep[p, ROOT] = take(w.req, r)
+    rep[p, QUEUED] -= 1
+    rep[p, SLOTS] += 1
 
 
 def transfer(w: Any, r: int, t: float) -> None:
     """Send the keys of a request from its prefill replica, one after the other over its link."""
-    source = w.req[r, SOURCE]
-    end = max(t, w.clock[source, LINK]) + w.transfer_token_s * w.req[r, PROMPT] + w.transfer_sequence_s
-    w.clock[source, LINK] = end
-    w.req[r, STATE] = LOADING
+    req, clock = w.req, w.clock
+    source = req[r, SOURCE]
+    end = max(t, clock[source, LINK]) + w.transfer_token_s * req[r, PROMPT] + w.transfer_sequence_s
+    clock[source, LINK] = end
+    req[r, STATE] = LOADING
     push(w, end, TRANSFERRED, r)
 
 
 def later(w: Any, q: int, a: int, b: int) -> bool:
     """Whether request a is preempted before b: the last to have arrived, or the last in rank."""
-    if w.pool[q, BY_RANK] and w.req[a, RANK] != w.req[b, RANK]:
-        return bool(w.req[a, RANK] > w.req[b, RANK])
-    return bool(w.req[a, ORDER] > w.req[b, ORDER])
+    req = w.req
+    if w.pool[q, BY_RANK] and req[a, RANK] != req[b, RANK]:
+        return bool(req[a, RANK] > req[b, RANK])
+    return bool(req[a, ORDER] > req[b, ORDER])
 
 
 def preempt(w: Any, p: int) -> bool:
     """Take the last of the running out; it waits again, to be computed anew. False where nobody runs."""
-    q = w.rep[p, POOL]
+    rep, req, who = w.rep, w.req, w.who
+    q = rep[p, POOL]
     victim, at = NONE, NONE
-    for i in range(w.rep[p, N]):
-        if victim == NONE or later(w, q, w.who[p, i], victim):
-            victim, at = w.who[p, i], i
-    before, r, previous = NONE, w.rep[p, HEAD], NONE
+    for i in range(rep[p, N]):
+        if victim == NONE or later(w, q, who[p, i], victim):
+            victim, at = who[p, i], i
+    before, r, previous = NONE, rep[p, HEAD], NONE
     while r != NONE:
         if victim == NONE or later(w, q, r, victim):
             victim, at, before = r, NONE, previous
-        previous, r = r, w.req[r, NEXT]
+        previous, r = r, req[r, NEXT]
     if victim == NONE:
         return False
     release(w, victim, p)
     if at != NONE:
-        w.req[victim, GENERATED] = w.req[victim, GBASE] + w.rep[p, STEP]
+        req[victim, GENERATED] = req[victim, GBASE] + rep[p, STEP]
         leave(w, p, at)
     else:
         if before == NONE:
-            w.rep[p, HEAD] = w.req[victim, NEXT]
+            rep[p, HEAD] = req[victim, NEXT]
         else:
-            w.req[before, NEXT] = w.req[victim, NEXT]
-        if w.rep[p, TAIL] == victim:
-            w.rep[p, TAIL] = before
-    w.req[victim, TARGET] = w.req[victim, PROMPT] + w.req[victim, GENERATED]
-    w.req[victim, DONE] = 0
-    w.req[victim, PREEMPTED] += 1
-    w.rep[p, PREEMPTIONS] += 1
-    w.rep[p, SLOTS] -= 1
+            req[before, NEXT] = req[victim, NEXT]
+        if rep[p, TAIL] == victim:
+            rep[p, TAIL] = before
+    req[victim, TARGET] = req[victim, PROMPT] + req[victim, GENERATED]
+    req[victim, DONE] = 0
+    req[victim, PREEMPTED] += 1
+    rep[p, PREEMPTIONS] += 1
+    rep[p, SLOTS] -= 1
     wait(w, victim, p, WAITING)
     return True

@@ -36,55 +36,59 @@ from gigawatt.serving._kernel.state import (
 
 def next_stop(w: Any, r: int, p: int, q: int) -> int:
     """Return the step after which a sequence ends, or has filled the window if that comes first."""
-    end = w.req[r, OUTPUT] - w.req[r, GBASE]
-    full = w.pool[q, WINDOW] - 1 - w.req[r, BASE]
+    req = w.req
+    end = req[r, OUTPUT] - req[r, GBASE]
+    full = w.pool[q, WINDOW] - 1 - req[r, BASE]
     return int(full if w.rep[p, STEP] < full < end else end)
 
 
 def enter(w: Any, r: int, p: int) -> None:
     """Add a sequence, all of whose tokens but the last are in the cache, to the batch."""
-    q = w.rep[p, POOL]
-    n, step, tokens = w.rep[p, N], w.rep[p, STEP], w.req[r, TARGET]
-    w.req[r, STATE] = DECODE
-    w.req[r, BASE] = tokens - step
-    w.req[r, GBASE] = w.req[r, GENERATED] - step
-    window = w.pool[q, WINDOW]
-    w.rep[p, KEYS] += tokens
-    w.rep[p, WINDOW_KEYS] += min(tokens + 1, window)
-    w.rep[p, BELOW] += tokens + 1 < window
-    w.phase[p, w.req[r, BASE] % w.pool[q, BLOCK]] += 1
-    w.until[p, n] = next_stop(w, r, p, q)
-    w.who[p, n] = r
-    w.rep[p, N] = n + 1
-    if w.pool[q, DRAFTS] == 0:
-        sift_up(w.until[p], w.who[p], n)
+    rep, req, pool, until, who = w.rep, w.req, w.pool, w.until, w.who
+    q = rep[p, POOL]
+    n, step, tokens = rep[p, N], rep[p, STEP], req[r, TARGET]
+    req[r, STATE] = DECODE
+    req[r, BASE] = tokens - step
+    req[r, GBASE] = req[r, GENERATED] - step
+    window = pool[q, WINDOW]
+    rep[p, KEYS] += tokens
+    rep[p, WINDOW_KEYS] += min(tokens + 1, window)
+    rep[p, BELOW] += tokens + 1 < window
+    w.phase[p, req[r, BASE] % pool[q, BLOCK]] += 1
+    until[p, n] = next_stop(w, r, p, q)
+    who[p, n] = r
+    rep[p, N] = n + 1
+    if pool[q, DRAFTS] == 0:
+        sift_up(until[p], who[p], n)
 
 
 def leave(w: Any, p: int, i: int) -> None:
     """Take entry i out of the batch."""
-    q, r = w.rep[p, POOL], w.who[p, i]
-    tokens, window = w.req[r, BASE] + w.rep[p, STEP], w.pool[q, WINDOW]
-    w.rep[p, KEYS] -= tokens
-    w.rep[p, WINDOW_KEYS] -= min(tokens + 1, window)
-    w.rep[p, BELOW] -= tokens + 1 < window
-    w.phase[p, w.req[r, BASE] % w.pool[q, BLOCK]] -= 1
-    n = w.rep[p, N] - 1
-    w.rep[p, N] = n
+    rep, who, pool, req, until = w.rep, w.who, w.pool, w.req, w.until
+    q, r = rep[p, POOL], who[p, i]
+    tokens, window = req[r, BASE] + rep[p, STEP], pool[q, WINDOW]
+    rep[p, KEYS] -= tokens
+    rep[p, WINDOW_KEYS] -= min(tokens + 1, window)
+    rep[p, BELOW] -= tokens + 1 < window
+    w.phase[p, req[r, BASE] % pool[q, BLOCK]] -= 1
+    n = rep[p, N] - 1
+    rep[p, N] = n
     if i < n:
-        w.until[p, i], w.who[p, i] = w.until[p, n], w.who[p, n]
-        if w.pool[q, DRAFTS] == 0:
-            sift_up(w.until[p], w.who[p], i)
-            sift_down(w.until[p], w.who[p], i, n)
+        until[p, i], who[p, i] = until[p, n], who[p, n]
+        if pool[q, DRAFTS] == 0:
+            sift_up(until[p], who[p], i)
+            sift_down(until[p], who[p], i, n)
 
 
 def growth(w: Any, p: int, steps: int) -> int:
     """Return the blocks that the batch needs for so many more steps: each sequence one where its tokens fill the last."""
-    q = w.rep[p, POOL]
-    if w.pool[q, TAKES_BLOCKS] == 0:
+    rep, pool = w.rep, w.pool
+    q = rep[p, POOL]
+    if pool[q, TAKES_BLOCKS] == 0:
         return 0
-    block, step = w.pool[q, BLOCK], w.rep[p, STEP]
+    block, step = pool[q, BLOCK], rep[p, STEP]
     whole = steps // block
-    need = whole * w.rep[p, N]
+    need = whole * rep[p, N]
     for s in range(step, step + steps - whole * block):
         need += w.phase[p, (-s) % block]
     return int(need)
@@ -92,34 +96,36 @@ def growth(w: Any, p: int, steps: int) -> int:
 
 def draw(w: Any, p: int) -> int:
     """Draw what the next step gives each sequence; return the blocks for it."""
-    q, step = w.rep[p, POOL], w.rep[p, STEP]
-    block, need = w.pool[q, BLOCK], 0
-    for i in range(w.rep[p, N]):
+    rep, pool, req = w.rep, w.pool, w.req
+    q, step = rep[p, POOL], rep[p, STEP]
+    block, need = pool[q, BLOCK], 0
+    for i in range(rep[p, N]):
         r = w.who[p, i]
-        made = w.req[r, GBASE] + step
-        gives = accepted(w.key, r, made, w.pool[q, DRAFTS], w.factor[q, ACCEPTANCE])
-        gives = min(gives, w.req[r, OUTPUT] - made)
-        w.req[r, ADVANCE] = gives
-        tokens = w.req[r, BASE] + step
+        made = req[r, GBASE] + step
+        gives = accepted(w.key, r, made, pool[q, DRAFTS], w.factor[q, ACCEPTANCE])
+        gives = min(gives, req[r, OUTPUT] - made)
+        req[r, ADVANCE] = gives
+        tokens = req[r, BASE] + step
         need += (tokens + gives + block - 1) // block - (tokens + block - 1) // block
-    return int(need * w.pool[q, TAKES_BLOCKS])
+    return int(need * pool[q, TAKES_BLOCKS])
 
 
 def spread(w: Any, p: int) -> int:
     """Give each sequence what was drawn for it; return the tokens."""
-    q, step = w.rep[p, POOL], w.rep[p, STEP]
-    block, window = w.pool[q, BLOCK], w.pool[q, WINDOW]
+    rep, pool, phase, req = w.rep, w.pool, w.phase, w.req
+    q, step = rep[p, POOL], rep[p, STEP]
+    block, window = pool[q, BLOCK], pool[q, WINDOW]
     given = 0
-    w.rep[p, STEP] = step + 1
-    for i in range(w.rep[p, N]):
+    rep[p, STEP] = step + 1
+    for i in range(rep[p, N]):
         r = w.who[p, i]
-        gives, tokens = w.req[r, ADVANCE], w.req[r, BASE] + step
-        w.phase[p, w.req[r, BASE] % block] -= 1
-        w.req[r, BASE] += gives - 1
-        w.req[r, GBASE] += gives - 1
-        w.phase[p, w.req[r, BASE] % block] += 1
-        w.rep[p, WINDOW_KEYS] += min(tokens + gives + 1, window) - min(tokens + 1, window)
-        w.rep[p, BELOW] += int(tokens + gives + 1 < window) - int(tokens + 1 < window)
+        gives, tokens = req[r, ADVANCE], req[r, BASE] + step
+        phase[p, req[r, BASE] % block] -= 1
+        req[r, BASE] += gives - 1
+        req[r, GBASE] += gives - 1
+        phase[p, req[r, BASE] % block] += 1
+        rep[p, WINDOW_KEYS] += min(tokens + gives + 1, window) - min(tokens + 1, window)
+        rep[p, BELOW] += int(tokens + gives + 1 < window) - int(tokens + 1 < window)
         given += gives
-    w.rep[p, KEYS] += given
+    rep[p, KEYS] += given
     return int(given)

@@ -20,50 +20,52 @@ from gigawatt.serving._kernel.state import (
 
 def push(w: Any, at: float, kind: int, payload: int) -> None:
     """Put an event into the heap."""
-    i = w.count[EVENTS]
-    order = w.count[PUSHED]
-    w.count[EVENTS] = i + 1
-    w.count[PUSHED] = order + 1
+    count, event_s, event = w.count, w.event_s, w.event
+    i = count[EVENTS]
+    order = count[PUSHED]
+    count[EVENTS] = i + 1
+    count[PUSHED] = order + 1
     while i > 0:
         up = (i - 1) >> 1
-        if w.event_s[up] <= at:
+        if event_s[up] <= at:
             break
-        w.event_s[i] = w.event_s[up]
+        event_s[i] = event_s[up]
         for c in range(3):
-            w.event[i, c] = w.event[up, c]
+            event[i, c] = event[up, c]
         i = up
-    w.event_s[i] = at
-    w.event[i, 0] = order
-    w.event[i, 1] = kind
-    w.event[i, 2] = payload
+    event_s[i] = at
+    event[i, 0] = order
+    event[i, 1] = kind
+    event[i, 2] = payload
 
 
 def pop(w: Any) -> tuple[int, int]:
     """Take the first event: its kind and payload."""
-    kind, payload = w.event[0, 1], w.event[0, 2]
-    last = w.count[EVENTS] - 1
-    w.count[EVENTS] = last
-    at, order = w.event_s[last], w.event[last, 0]
+    count, event, event_s = w.count, w.event, w.event_s
+    kind, payload = event[0, 1], event[0, 2]
+    last = count[EVENTS] - 1
+    count[EVENTS] = last
+    at, order = event_s[last], event[last, 0]
     i = 0
     while True:
         j = 2 * i + 1
         if j >= last:
             break
         if j + 1 < last and (
-            w.event_s[j + 1] < w.event_s[j] or (w.event_s[j + 1] == w.event_s[j] and w.event[j + 1, 0] < w.event[j, 0])
+            event_s[j + 1] < event_s[j] or (event_s[j + 1] == event_s[j] and event[j + 1, 0] < event[j, 0])
         ):
             j += 1
-        if at < w.event_s[j] or (at == w.event_s[j] and order < w.event[j, 0]):
+        if at < event_s[j] or (at == event_s[j] and order < event[j, 0]):
             break
-        w.event_s[i] = w.event_s[j]
+        event_s[i] = event_s[j]
         for c in range(3):
-            w.event[i, c] = w.event[j, c]
+            event[i, c] = event[j, c]
         i = j
     if last > 0:
-        w.event_s[i] = at
-        w.event[i, 0] = order
-        w.event[i, 1] = w.event[last, 1]
-        w.event[i, 2] = w.event[last, 2]
+        event_s[i] = at
+        event[i, 0] = order
+        event[i, 1] = event[last, 1]
+        event[i, 2] = event[last, 2]
     return kind, payload
 
 

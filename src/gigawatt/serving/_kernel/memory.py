@@ -51,31 +51,34 @@ from gigawatt.serving._kernel.state import (
 
 def units_of(w: Any, q: int, tokens: int) -> int:
     """Return the units that a sequence of so many tokens takes in a replica of pool q."""
-    block = w.pool[q, BLOCK]
-    return int(w.pool[q, SEQUENCE_UNITS] + w.pool[q, TAKES_BLOCKS] * ((tokens + block - 1) // block))
+    pool = w.pool
+    block = pool[q, BLOCK]
+    return int(pool[q, SEQUENCE_UNITS] + pool[q, TAKES_BLOCKS] * ((tokens + block - 1) // block))
 
 
 def use(w: Any, p: int, units: int) -> None:
     """Take units of a replica; cached prefixes make room, the least recently used first."""
-    q = w.rep[p, POOL]
-    w.rep[p, USED] += units
-    w.rep[p, PEAK] = max(w.rep[p, PEAK], w.rep[p, USED])
-    while w.rep[p, EVICTABLE] > 0 and w.rep[p, USED] + w.rep[p, EVICTABLE] > w.pool[q, CAPACITY]:
+    rep = w.rep
+    q = rep[p, POOL]
+    rep[p, USED] += units
+    rep[p, PEAK] = max(rep[p, PEAK], rep[p, USED])
+    while rep[p, EVICTABLE] > 0 and rep[p, USED] + rep[p, EVICTABLE] > w.pool[q, CAPACITY]:
         evict(w, p, q)
 
 
 def unlink(w: Any, p: int, e: int, units: int) -> None:
     """Take an entry out of the list of its tier."""
-    tier = w.entry[e, E_TIER]
-    older, newer = w.entry[e, E_OLDER], w.entry[e, E_NEWER]
+    entry = w.entry
+    tier = entry[e, E_TIER]
+    older, newer = entry[e, E_OLDER], entry[e, E_NEWER]
     if older == NONE:
         w.tier[p, tier, T_OLDEST] = newer
     else:
-        w.entry[older, E_NEWER] = newer
+        entry[older, E_NEWER] = newer
     if newer == NONE:
         w.tier[p, tier, T_NEWEST] = older
     else:
-        w.entry[newer, E_OLDER] = older
+        entry[newer, E_OLDER] = older
     w.tier[p, tier, T_UNITS] -= units
     if tier == GPU:
         w.rep[p, EVICTABLE] -= units
@@ -83,14 +86,15 @@ def unlink(w: Any, p: int, e: int, units: int) -> None:
 
 def link(w: Any, p: int, e: int, tier: int, units: int) -> None:
     """Put an entry at the recent end of the list of a tier."""
+    entry = w.entry
     newest = w.tier[p, tier, T_NEWEST]
-    w.entry[e, E_TIER] = tier
-    w.entry[e, E_OLDER] = newest
-    w.entry[e, E_NEWER] = NONE
+    entry[e, E_TIER] = tier
+    entry[e, E_OLDER] = newest
+    entry[e, E_NEWER] = NONE
     if newest == NONE:
         w.tier[p, tier, T_OLDEST] = e
     else:
-        w.entry[newest, E_NEWER] = e
+        entry[newest, E_NEWER] = e
     w.tier[p, tier, T_NEWEST] = e
     w.tier[p, tier, T_UNITS] += units
     if tier == GPU:
@@ -99,75 +103,80 @@ def link(w: Any, p: int, e: int, tier: int, units: int) -> None:
 
 def evict(w: Any, p: int, q: int) -> None:
     """Move the least recently used block one tier down, and what that pushes out another."""
-    units = w.pool[q, CACHE_UNITS]
-    e = w.tier[p, GPU, T_OLDEST]
+    pool, tier, entry = w.pool, w.tier, w.entry
+    units = pool[q, CACHE_UNITS]
+    e = tier[p, GPU, T_OLDEST]
     unlink(w, p, e, units)
-    w.entry[e, E_TIER] = NOWHERE
-    if w.pool[q, HOST_UNITS] >= units:
-        if w.tier[p, HOST, T_UNITS] + units > w.pool[q, HOST_UNITS]:
-            out = w.tier[p, HOST, T_OLDEST]
+    entry[e, E_TIER] = NOWHERE
+    if pool[q, HOST_UNITS] >= units:
+        if tier[p, HOST, T_UNITS] + units > pool[q, HOST_UNITS]:
+            out = tier[p, HOST, T_OLDEST]
             unlink(w, p, out, units)
             link(w, p, e, HOST, units)
-            w.entry[out, E_TIER] = NOWHERE
+            entry[out, E_TIER] = NOWHERE
             e = out
         else:
             link(w, p, e, HOST, units)
             return
-    if w.pool[q, DISK_UNITS] >= units:
-        if w.tier[p, DISK, T_UNITS] + units > w.pool[q, DISK_UNITS]:
-            out = w.tier[p, DISK, T_OLDEST]
+    if pool[q, DISK_UNITS] >= units:
+        if tier[p, DISK, T_UNITS] + units > pool[q, DISK_UNITS]:
+            out = tier[p, DISK, T_OLDEST]
             unlink(w, p, out, units)
-            w.entry[out, E_TIER] = NOWHERE
+            entry[out, E_TIER] = NOWHERE
         link(w, p, e, DISK, units)
 
 
 def place(w: Any, p: int, block: int) -> int:
     """Return the place in the hash table of (replica, block): of its entry, or empty."""
-    mask = w.table.shape[0] - 1
+    table, entry = w.table, w.entry
+    mask = table.shape[0] - 1
     i = ((block * 0x9E3779B1) ^ (p * 0x85EBCA77)) & mask
     while True:
-        e = w.table[i]
-        if e == NONE or (w.entry[e, E_BLOCK] == block and w.entry[e, E_REPLICA] == p):
+        e = table[i]
+        if e == NONE or (entry[e, E_BLOCK] == block and entry[e, E_REPLICA] == p):
             return int(i)
         i = (i + 1) & mask
 
 
 def entry_of(w: Any, p: int, block: int) -> int:
     """Return the entry of a block in a replica, made if it was never there."""
+    table, count, entry, holder = w.table, w.count, w.entry, w.holder
     i = place(w, p, block)
-    e = w.table[i]
+    e = table[i]
     if e == NONE:
-        e = w.count[ENTRIES]
-        w.count[ENTRIES] = e + 1
-        w.table[i] = e
-        w.entry[e, E_REPLICA] = p
-        w.entry[e, E_BLOCK] = block
-        w.entry[e, E_TIER] = NOWHERE
-        w.entry[e, E_USERS] = 0
-        w.entry[e, E_HOLDER] = w.holder[block]
-        w.holder[block] = e
+        e = count[ENTRIES]
+        count[ENTRIES] = e + 1
+        table[i] = e
+        entry[e, E_REPLICA] = p
+        entry[e, E_BLOCK] = block
+        entry[e, E_TIER] = NOWHERE
+        entry[e, E_USERS] = 0
+        entry[e, E_HOLDER] = holder[block]
+        holder[block] = e
     return int(e)
 
 
 def whole_blocks(w: Any, r: int, q: int) -> int:
     """Return the known blocks of a prompt that a cache can hold; its last token is always computed."""
-    if w.pool[q, CACHES] == 0:
+    pool, block_start = w.pool, w.block_start
+    if pool[q, CACHES] == 0:
         return 0
-    return int(min(w.block_start[r + 1] - w.block_start[r], (w.req[r, PROMPT] - 1) // w.pool[q, CACHE_TOKENS]))
+    return int(min(block_start[r + 1] - block_start[r], (w.req[r, PROMPT] - 1) // pool[q, CACHE_TOKENS]))
 
 
 def found(w: Any, r: int, p: int, q: int) -> tuple[int, int, int, int]:
     """Return the leading blocks of a request that a replica has: all, of these in use by others, in host memory, on disk."""
+    entry = w.entry
     blocks, in_use, host, disk = 0, 0, 0, 0
     start = w.block_start[r] if w.pool[q, CACHES] else 0
     for i in range(whole_blocks(w, r, q)):
         e = w.table[place(w, p, w.blocks[start + i])]
-        if e == NONE or w.entry[e, E_TIER] == NOWHERE:
+        if e == NONE or entry[e, E_TIER] == NOWHERE:
             break
         blocks += 1
-        in_use += w.entry[e, E_USERS] > 0
-        host += w.entry[e, E_TIER] == HOST
-        disk += w.entry[e, E_TIER] == DISK
+        in_use += entry[e, E_USERS] > 0
+        host += entry[e, E_TIER] == HOST
+        disk += entry[e, E_TIER] == DISK
     return blocks, in_use, host, disk
 
 
@@ -175,41 +184,51 @@ def share(w: Any, r: int, p: int, q: int, upto: int, loaded: bool) -> int:
     """Let a request use the cached copies of its first `upto` blocks: those that are there (`loaded`: from any tier),
     else those that it has just computed and nobody has. Return the units that become used beyond what it holds.
     """
+    holds, entry = w.holds, w.entry
     units = w.pool[q, CACHE_UNITS]
     more = 0
     start = w.block_start[r] if upto else 0
     for i in range(start, start + upto):
-        if w.holds[i]:
+        if holds[i]:
             continue
         e = entry_of(w, p, w.blocks[i])
-        tier = w.entry[e, E_TIER]
+        tier = entry[e, E_TIER]
         if not loaded and tier == GPU:
             continue  # somebody else computed it meanwhile: this copy stays the request's own
-        if tier != NOWHERE and w.entry[e, E_USERS] == 0:
+        if tier != NOWHERE and entry[e, E_USERS] == 0:
             unlink(w, p, e, units)
-        if loaded and w.entry[e, E_USERS] == 0:
+        if loaded and entry[e, E_USERS] == 0:
             more += units
-        w.entry[e, E_TIER] = GPU
-        w.entry[e, E_USERS] += 1
-        w.holds[i] = 1
+        entry[e, E_TIER] = GPU
+        entry[e, E_USERS] += 1
+        holds[i] = 1
         w.req[r, SHARED] += units
     return more
 
 
 def release(w: Any, r: int, p: int) -> None:
     """Give back all units of a request; what the cache shares becomes evictable, the end of the prompt first."""
-    q = w.rep[p, POOL]
-    tokens = w.req[r, BASE] + w.rep[p, STEP] if w.req[r, STATE] == DECODE else w.req[r, TARGET]
-    w.rep[p, USED] -= units_of(w, q, tokens) - w.req[r, SHARED]
-    if w.req[r, SHARED] == 0:
+    rep, req, holds, block_start, entry, table, blocks = (
+        w.rep,
+        w.req,
+        w.holds,
+        w.block_start,
+        w.entry,
+        w.table,
+        w.blocks,
+    )
+    q = rep[p, POOL]
+    tokens = req[r, BASE] + rep[p, STEP] if req[r, STATE] == DECODE else req[r, TARGET]
+    rep[p, USED] -= units_of(w, q, tokens) - req[r, SHARED]
+    if req[r, SHARED] == 0:
         return
     units = w.pool[q, CACHE_UNITS]
-    for i in range(w.block_start[r] + whole_blocks(w, r, q) - 1, w.block_start[r] - 1, -1):
-        if w.holds[i]:
-            w.holds[i] = 0
-            e = w.entry[w.table[place(w, p, w.blocks[i])], E_USERS] - 1
-            w.entry[w.table[place(w, p, w.blocks[i])], E_USERS] = e
+    for i in range(block_start[r] + whole_blocks(w, r, q) - 1, block_start[r] - 1, -1):
+        if holds[i]:
+            holds[i] = 0
+            e = entry[table[place(w, p, blocks[i])], E_USERS] - 1
+            entry[table[place(w, p, blocks[i])], E_USERS] = e
             if e == 0:
-                w.rep[p, USED] -= units
-                link(w, p, w.table[place(w, p, w.blocks[i])], GPU, units)
-    w.req[r, SHARED] = 0
+                rep[p, USED] -= units
+                link(w, p, table[place(w, p, blocks[i])], GPU, units)
+    req[r, SHARED] = 0

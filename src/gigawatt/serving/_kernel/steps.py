@@ -63,11 +63,12 @@ def window_pairs(window: int, done: int, tokens: int) -> float:
 
 def secure(w: Any, p: int) -> bool:
     """Make room for one decode step of the batch, preempting where there is none; return whether anybody had to leave."""
-    q = w.rep[p, POOL]
+    rep, pool = w.rep, w.pool
+    q = rep[p, POOL]
     left = False
-    while w.rep[p, N] > 0:
-        need = draw(w, p) if w.pool[q, DRAFTS] > 0 else growth(w, p, 1)
-        if need <= w.pool[q, CAPACITY] - w.rep[p, USED]:
+    while rep[p, N] > 0:
+        need = draw(w, p) if pool[q, DRAFTS] > 0 else growth(w, p, 1)
+        if need <= pool[q, CAPACITY] - rep[p, USED]:
             use(w, p, need)
             break
         left = True
@@ -78,31 +79,33 @@ def secure(w: Any, p: int) -> bool:
 
 def receive(w: Any, p: int, t: float) -> None:
     """Let the keys of those that wait come over while there is room."""
-    while w.rep[p, ROOT] != NONE and w.req[w.rep[p, ROOT], STATE] == HANDED:
+    rep = w.rep
+    while rep[p, ROOT] != NONE and w.req[rep[p, ROOT], STATE] == HANDED:
         if admit(w, p, t) == BLOCKED:
             break
 
 
 def begin(w: Any, p: int, t: float) -> None:
     """Begin the next step of a replica, or let it rest."""
-    q = w.rep[p, POOL]
-    while w.rep[p, JOIN] != NONE:
-        r = w.rep[p, JOIN]
-        w.rep[p, JOIN] = w.req[r, NEXT]
+    rep, req, pool, factor, clock = w.rep, w.req, w.pool, w.factor, w.clock
+    q = rep[p, POOL]
+    while rep[p, JOIN] != NONE:
+        r = rep[p, JOIN]
+        rep[p, JOIN] = req[r, NEXT]
         enter(w, r, p)
-    policy, drafts = w.pool[q, POLICY], w.pool[q, DRAFTS]
-    decodes, preempted, left = policy == CHUNKED, False, w.pool[q, BUDGET]
+    policy, drafts = pool[q, POLICY], pool[q, DRAFTS]
+    decodes, preempted, left = policy == CHUNKED, False, pool[q, BUDGET]
     if decodes:
         preempted = secure(w, p)
-        left -= w.rep[p, N] * (1 + drafts)
-    opened = policy != STATIC or w.rep[p, SLOTS] == 0
+        left -= rep[p, N] * (1 + drafts)
+    opened = policy != STATIC or rep[p, SLOTS] == 0
     if opened and policy == STATIC:
         while admit(w, p, t) != BLOCKED:
             pass
         opened = False
     # the chunks of this step: first of those that run, then of those that wait
-    chunks, tokens, ends, pairs, narrow, window = 0, 0, 0, 0.0, 0.0, w.pool[q, WINDOW]
-    r = w.rep[p, HEAD]
+    chunks, tokens, ends, pairs, narrow, window = 0, 0, 0, 0.0, 0.0, pool[q, WINDOW]
+    r = rep[p, HEAD]
     while left > 0:
         if r == NONE:
             if preempted or not opened:
@@ -113,13 +116,13 @@ def begin(w: Any, p: int, t: float) -> None:
             if r == ELSEWHERE:
                 r = NONE
                 continue
-        done, rest = w.req[r, DONE], w.req[r, TARGET] - w.req[r, DONE]
+        done, rest = req[r, DONE], req[r, TARGET] - req[r, DONE]
         take = min(rest, left)
         if policy != CHUNKED:  # whole prompts: the first however long it is
             if chunks > 0 and rest > left:
                 break
             take = rest
-        w.req[r, DONE] = done + take
+        req[r, DONE] = done + take
         chunks += 1
         tokens += take
         left -= take
@@ -129,33 +132,33 @@ def begin(w: Any, p: int, t: float) -> None:
         if take < rest:
             break
         ends += 1
-        r = w.req[r, NEXT]
+        r = req[r, NEXT]
     if not preempted:
         receive(w, p, t)
     if chunks == 0 and not decodes:
         decodes = True
         secure(w, p)
-    n = w.rep[p, N] if decodes else 0
-    w.rep[p, CHUNKS], w.rep[p, TAKES] = chunks, n
-    w.rep[p, PREFILLED] += tokens
+    n = rep[p, N] if decodes else 0
+    rep[p, CHUNKS], rep[p, TAKES] = chunks, n
+    rep[p, PREFILLED] += tokens
     if chunks == 0 and n == 0:
-        w.rep[p, STEPS] = 0
+        rep[p, STEPS] = 0
         set_due(w, p, float("inf"))
         return
     computed, sampled = tokens + n * (1 + drafts), ends + n * (1 + drafts)
-    seconds = w.products[q, computed] + w.head[q, sampled] + w.factor[q, FIXED_S]
-    seconds += w.factor[q, SEQUENCE_S] * (n + chunks)
+    seconds = w.products[q, computed] + w.head[q, sampled] + factor[q, FIXED_S]
+    seconds += factor[q, SEQUENCE_S] * (n + chunks)
     if chunks > 0:
-        seconds += w.factor[q, PAIR_S] * pairs + w.factor[q, WINDOW_PAIR_S] * narrow + w.factor[q, PREFILL_S] * tokens
+        seconds += factor[q, PAIR_S] * pairs + factor[q, WINDOW_PAIR_S] * narrow + factor[q, PREFILL_S] * tokens
     slope, steps = 0.0, 1
     if n > 0:
-        seconds += w.factor[q, KEY_S] * (w.rep[p, KEYS] + n) + w.factor[q, WINDOW_KEY_S] * w.rep[p, WINDOW_KEYS]
-        seconds += w.factor[q, DRAFT_S]
+        seconds += factor[q, KEY_S] * (rep[p, KEYS] + n) + factor[q, WINDOW_KEY_S] * rep[p, WINDOW_KEYS]
+        seconds += factor[q, DRAFT_S]
         if chunks == 0 and drafts == 0:
-            slope = w.factor[q, KEY_S] * n + w.factor[q, WINDOW_KEY_S] * w.rep[p, BELOW]
+            slope = factor[q, KEY_S] * n + factor[q, WINDOW_KEY_S] * rep[p, BELOW]
             steps = most_steps(w, p, q)
-    w.rep[p, STEPS] = steps
-    w.clock[p, BEGUN], w.clock[p, FIRST_S], w.clock[p, SLOPE_S] = t, seconds, slope
+    rep[p, STEPS] = steps
+    clock[p, BEGUN], clock[p, FIRST_S], clock[p, SLOPE_S] = t, seconds, slope
     set_due(w, p, t + seconds * steps + 0.5 * slope * steps * (steps - 1.0))
 
 
@@ -163,9 +166,10 @@ def most_steps(w: Any, p: int, q: int) -> int:
     """Return how many steps the batch can decode before anything happens, and take the memory for them (that for the
     first is taken).
     """
-    most = w.until[p, 0] - w.rep[p, STEP]
+    rep = w.rep
+    most = w.until[p, 0] - rep[p, STEP]
     taken = growth(w, p, 1)
-    room = w.pool[q, CAPACITY] - w.rep[p, USED] + taken
+    room = w.pool[q, CAPACITY] - rep[p, USED] + taken
     if growth(w, p, most) > room:
         low = 1
         while most - low > 1:
@@ -181,15 +185,17 @@ def most_steps(w: Any, p: int, q: int) -> int:
 
 def set_due(w: Any, p: int, at: float) -> None:
     """Say when the steps under way of a replica end."""
-    w.due[p] = at
-    replay(w.next_due, w.due, 0, p)
+    due = w.due
+    due[p] = at
+    replay(w.next_due, due, 0, p)
 
 
 def cut(w: Any, p: int, t: float) -> None:
     """End the steps under way with the one that runs at time t; the memory taken for the others is given back."""
-    steps = w.rep[p, STEPS]
+    rep, clock = w.rep, w.clock
+    steps = rep[p, STEPS]
     low, high = 0, steps
-    first, slope, since = w.clock[p, FIRST_S], w.clock[p, SLOPE_S], w.clock[p, BEGUN]
+    first, slope, since = clock[p, FIRST_S], clock[p, SLOPE_S], clock[p, BEGUN]
     while high - low > 1:
         middle = (low + high) // 2
         if since + first * middle + 0.5 * slope * middle * (middle - 1.0) < t:
@@ -197,14 +203,15 @@ def cut(w: Any, p: int, t: float) -> None:
         else:
             high = middle
     if high < steps:
-        w.rep[p, USED] -= growth(w, p, steps) - growth(w, p, high)
-        w.rep[p, STEPS] = high
+        rep[p, USED] -= growth(w, p, steps) - growth(w, p, high)
+        rep[p, STEPS] = high
         set_due(w, p, since + first * high + 0.5 * slope * high * (high - 1.0))
 
 
 def wake(w: Any, p: int, t: float) -> None:
     """Let a replica see that something has changed."""
-    if w.rep[p, STEPS] == 0:
+    rep = w.rep
+    if rep[p, STEPS] == 0:
         begin(w, p, t)
-    elif w.rep[p, STEPS] > 1:
+    elif rep[p, STEPS] > 1:
         cut(w, p, t)
