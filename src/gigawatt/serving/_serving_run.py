@@ -214,7 +214,7 @@ def run_of(requests: Requests, service: Service, world: kernel.World, end_s: flo
     """Return what the tables of a finished run say."""
     if not np.isfinite(end_s):
         raise RuntimeError("the simulation of serving stopped with requests inside")
-    ready, admitted, first, finish = (world.times[:, column].copy() for column in range(state.TIMES))
+    ready, admitted, first, finish = world.times[:, : state.FINISH + 1].T.copy()
     saturated, status = _saturation(service, ready, admitted, finish)
     capacity = world.pool[:, state.CAPACITY] * world.pool[:, state.BLOCK] * world.pool[:, state.TAKES_BLOCKS]
     apart = service.decode_pool is not None
@@ -327,7 +327,7 @@ def _saturation(service: Service, ready: Array, admitted: Array, finish: Array) 
 
 
 def _timeline(world: kernel.World) -> Timeline:
-    rows = world.log[: world.count[state.LOGGED]]
+    rows = world.log[: world.counter[state.LOGGED]]
     decodes, prefills = rows[:, state.L_DECODE] > 0, rows[:, state.L_PREFILL] > 0
     label = np.where(decodes & prefills, 2, np.where(prefills, 1, 0))
     return Timeline(

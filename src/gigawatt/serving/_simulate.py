@@ -72,8 +72,6 @@ def world_of(
     replicas = [pool.most_replicas for pool in pools]
     total = sum(replicas)
     pool_table, factor = _pools(requests, service)
-    after = requests.after if len(requests.after) else np.full(count, -1, dtype=np.int64)
-    kids, kid_start = _kids(after)
     known = pools[0].prefix_cache and len(requests.block_start) > 0
     blocks = _integers(requests.blocks) if known else np.zeros(0, np.int64)
     entries = len(blocks)
@@ -93,22 +91,15 @@ def world_of(
         horizon=float(horizon),
         transfer_token_s=transfer[0],
         transfer_sequence_s=transfer[1],
-        times=np.full((count, state.TIMES), -1.0),
-        arrival=np.ascontiguousarray(requests.arrival_s, dtype=np.float64),
-        pause=np.ascontiguousarray(requests.pause_s, dtype=np.float64) if len(requests.pause_s) else np.zeros(count),
-        req=_requests(requests, pools[0], pool_table),
-        after=_integers(after),
-        kids=kids,
-        kid_start=kid_start,
+        times=_times(requests),
+        req=_requests(requests, pools[0], pool_table, known),
         blocks=blocks,
-        block_start=_integers(requests.block_start) if known else np.zeros(count + 1, np.int64),
         holds=np.zeros(len(blocks), np.int64),
         rep=rep,
         clock=clock,
         due=due,
-        next_due=_winner_tree(due),
         load=load,
-        router=_routers(load, replicas),
+        trees=_trees(load, due, replicas),
         until=np.zeros((total, most), np.int64),
         who=np.zeros((total, most), np.int64),
         phase=np.zeros((total, max(pool.block_tokens for pool in pools)), np.int64),
@@ -118,7 +109,7 @@ def world_of(
         head=head,
         event_s=np.zeros(events),
         event=np.zeros((events, 3), np.int64),
-        count=np.zeros(state.COUNTERS, np.int64),
+        counter=np.zeros(state.COUNTERS, np.int64),
         table=np.full(table_size, -1, np.int64),
         entry=np.zeros((entries, state.E_COLUMNS), np.int64),
         holder=np.full(int(blocks.max()) + 1 if entries else 0, -1, np.int64),
@@ -129,7 +120,7 @@ def world_of(
     )
 
 
-def _requests(requests: Requests, first: Pool, pools: Integers) -> Integers:
+def _requests(requests: Requests, first: Pool, pools: Integers, known: bool) -> Integers:
     """Return the table of requests, with a reason for those that never fit. Raises InfeasibleError where none does."""
     req = np.zeros((len(requests), state.COLUMNS), np.int64)
     req[:, state.PROMPT] = requests.prompt_tokens
@@ -137,6 +128,9 @@ def _requests(requests: Requests, first: Pool, pools: Integers) -> Integers:
     req[:, state.TARGET] = requests.prompt_tokens
     for column in (state.REPLICA, state.SOURCE, state.NEXT, state.CHILD, state.SIBLING):
         req[:, column] = -1
+    _sessions(requests, req)
+    if known:
+        req[:, state.BLOCKS_FROM], req[:, state.BLOCKS_TO] = requests.block_start[:-1], requests.block_start[1:]
     if first.order == "shortest_prompt":
         req[:, state.RANK] = requests.prompt_tokens
     elif first.order == "priority":
@@ -270,9 +264,8 @@ def _transfer_s(service: Service) -> tuple[float, float]:
     return float(table.kv_bytes[row]) * exposed, float(table.sequence_bytes[row]) * exposed
 
 
-def _winner_tree(keys: Array, size: int = 0) -> Integers:
+def _winner_tree(keys: Array, size: int) -> Integers:
     """Return a tree of winners: node 1 is the leaf with the smallest key, leaf i is node size + i; -1 is nobody."""
-    size = size or _power_of_two(len(keys))
     tree = np.full(2 * size, -1, np.int64)
     tree[size : size + len(keys)] = np.arange(len(keys))
     for i in range(size - 1, 0, -1):
@@ -281,10 +274,11 @@ def _winner_tree(keys: Array, size: int = 0) -> Integers:
     return tree
 
 
-def _routers(load: Array, replicas: list[int]) -> Integers:
-    edges = np.concatenate(([0], np.cumsum(replicas)))
-    size = _power_of_two(max(replicas))
-    return np.array([_winner_tree(load[a:b], size) for a, b in pairwise(edges.tolist())])
+def _trees(load: Array, due: Array, replicas: list[int]) -> Integers:
+    """Return the winner trees over the load of each pool, and over the ends of steps of all replicas."""
+    edges = np.concatenate(([0], np.cumsum(replicas))).tolist()
+    keys = [*(load[a:b] for a, b in pairwise(edges)), due]
+    return np.array([_winner_tree(each, _power_of_two(len(due))) for each in keys])
 
 
 def _power_of_two(n: int) -> int:
@@ -297,12 +291,27 @@ def _tiers(total: int) -> Integers:
     return tier
 
 
-def _kids(after: Any) -> tuple[Integers, Integers]:
-    """Return the requests that wait for each request, in order, and where they start, (R + 1,)."""
-    waiting = np.flatnonzero(after >= 0)
-    order = np.argsort(after[waiting], kind="stable")
-    counts = np.bincount(after[waiting], minlength=len(after))
-    return _integers(waiting[order]), np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+def _times(requests: Requests) -> Array:
+    """Return the table of times of requests: nothing has happened yet."""
+    times = np.full((len(requests), state.TIMES), -1.0)
+    times[:, state.ARRIVAL] = requests.arrival_s
+    times[:, state.PAUSE] = requests.pause_s if len(requests.pause_s) else 0.0
+    return times
+
+
+def _sessions(requests: Requests, req: Integers) -> None:
+    """Write who waits for whom into the table of requests: those that wait for the same as a list, in order."""
+    for column in (state.AFTER, state.FIRST_KID, state.NEXT_KID):
+        req[:, column] = -1
+    if not len(requests.after):
+        return
+    req[:, state.AFTER] = requests.after
+    kids = np.flatnonzero(requests.after >= 0)
+    kids = kids[np.argsort(requests.after[kids], kind="stable")]
+    parents = requests.after[kids]
+    first = np.append(True, parents[1:] != parents[:-1])[: len(kids)]
+    req[parents[first], state.FIRST_KID] = kids[first]
+    req[kids[:-1][~first[1:]], state.NEXT_KID] = kids[1:][~first[1:]]
 
 
 def _integers(values: Any) -> Integers:

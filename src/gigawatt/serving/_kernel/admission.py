@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.batch import leave
 from gigawatt.serving._kernel.heap import push, put, take
 from gigawatt.serving._kernel.memory import found, release, share, units_of, use
@@ -47,12 +45,13 @@ from gigawatt.serving._kernel.state import (
     USED,
     WAITING,
     N,
+    World,
 )
 
 BLOCKED, ELSEWHERE = -1, -2
 
 
-def wait(w: Any, r: int, p: int, state: int) -> None:
+def wait(w: World, r: int, p: int, state: int) -> None:
     """Let a request wait at a replica; `state` says whether its keys are elsewhere (HANDED) or not there yet (WAITING)."""
     req, rep = w.req, w.rep
     req[r, STATE] = state
@@ -60,7 +59,7 @@ def wait(w: Any, r: int, p: int, state: int) -> None:
     rep[p, QUEUED] += 1
 
 
-def line_up(w: Any, r: int, p: int) -> None:
+def line_up(w: World, r: int, p: int) -> None:
     """Put a request at the end of the queue of prefills."""
     req, rep = w.req, w.rep
     req[r, STATE] = PREFILL
@@ -72,7 +71,7 @@ def line_up(w: Any, r: int, p: int) -> None:
     rep[p, TAIL] = r
 
 
-def admit(w: Any, p: int, t: float) -> int:
+def admit(w: World, p: int, t: float) -> int:
     """Admit the first of those that wait: return it if it can be prefilled now, BLOCKED if it does not fit, ELSEWHERE if
     its keys come from the prefill pool or a tier first.
     """
@@ -110,7 +109,7 @@ def admit(w: Any, p: int, t: float) -> int:
     return int(r)
 
 
-def remove_first(w: Any, r: int, p: int) -> None:
+def remove_first(w: World, r: int, p: int) -> None:
     """Take the first of those that wait out of the queue and give it a place."""
     rep = w.rep
     rep[p, ROOT] = take(w.req, r)
@@ -118,7 +117,7 @@ def remove_first(w: Any, r: int, p: int) -> None:
     rep[p, SLOTS] += 1
 
 
-def transfer(w: Any, r: int, t: float) -> None:
+def transfer(w: World, r: int, t: float) -> None:
     """Send the keys of a request from its prefill replica, one after the other over its link."""
     req, clock = w.req, w.clock
     source = req[r, SOURCE]
@@ -128,7 +127,7 @@ def transfer(w: Any, r: int, t: float) -> None:
     push(w, end, TRANSFERRED, r)
 
 
-def later(w: Any, q: int, a: int, b: int) -> bool:
+def later(w: World, q: int, a: int, b: int) -> bool:
     """Whether request a is preempted before b: the last to have arrived, or the last in rank."""
     req = w.req
     if w.pool[q, BY_RANK] and req[a, RANK] != req[b, RANK]:
@@ -136,7 +135,7 @@ def later(w: Any, q: int, a: int, b: int) -> bool:
     return bool(req[a, ORDER] > req[b, ORDER])
 
 
-def preempt(w: Any, p: int) -> bool:
+def preempt(w: World, p: int) -> bool:
     """Take the last of the running out; it waits again, to be computed anew. False where nobody runs."""
     rep, req, who = w.rep, w.req, w.who
     q = rep[p, POOL]

@@ -7,8 +7,6 @@ every sequence advances by a number of its own, walks through the batch.
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.chance import accepted
 from gigawatt.serving._kernel.heap import sift_down, sift_up
 from gigawatt.serving._kernel.state import (
@@ -31,10 +29,11 @@ from gigawatt.serving._kernel.state import (
     WINDOW,
     WINDOW_KEYS,
     N,
+    World,
 )
 
 
-def next_stop(w: Any, r: int, p: int, q: int) -> int:
+def next_stop(w: World, r: int, p: int, q: int) -> int:
     """Return the step after which a sequence ends, or has filled the window if that comes first."""
     req = w.req
     end = req[r, OUTPUT] - req[r, GBASE]
@@ -42,7 +41,7 @@ def next_stop(w: Any, r: int, p: int, q: int) -> int:
     return int(full if w.rep[p, STEP] < full < end else end)
 
 
-def enter(w: Any, r: int, p: int) -> None:
+def enter(w: World, r: int, p: int) -> None:
     """Add a sequence, all of whose tokens but the last are in the cache, to the batch."""
     rep, req, pool, until, who = w.rep, w.req, w.pool, w.until, w.who
     q = rep[p, POOL]
@@ -62,7 +61,7 @@ def enter(w: Any, r: int, p: int) -> None:
         sift_up(until[p], who[p], n)
 
 
-def leave(w: Any, p: int, i: int) -> None:
+def leave(w: World, p: int, i: int) -> None:
     """Take entry i out of the batch."""
     rep, who, pool, req, until = w.rep, w.who, w.pool, w.req, w.until
     q, r = rep[p, POOL], who[p, i]
@@ -80,7 +79,7 @@ def leave(w: Any, p: int, i: int) -> None:
             sift_down(until[p], who[p], i, n)
 
 
-def growth(w: Any, p: int, steps: int) -> int:
+def growth(w: World, p: int, steps: int) -> int:
     """Return the blocks that the batch needs for so many more steps: each sequence one where its tokens fill the last."""
     rep, pool = w.rep, w.pool
     q = rep[p, POOL]
@@ -94,7 +93,7 @@ def growth(w: Any, p: int, steps: int) -> int:
     return int(need)
 
 
-def draw(w: Any, p: int) -> int:
+def draw(w: World, p: int) -> int:
     """Draw what the next step gives each sequence; return the blocks for it."""
     rep, pool, req = w.rep, w.pool, w.req
     q, step = rep[p, POOL], rep[p, STEP]
@@ -110,7 +109,7 @@ def draw(w: Any, p: int) -> int:
     return int(need * pool[q, TAKES_BLOCKS])
 
 
-def spread(w: Any, p: int) -> int:
+def spread(w: World, p: int) -> int:
     """Give each sequence what was drawn for it; return the tokens."""
     rep, pool, phase, req = w.rep, w.pool, w.phase, w.req
     q, step = rep[p, POOL], rep[p, STEP]

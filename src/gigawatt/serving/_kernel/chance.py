@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ MIX_2 = np.uint64(0x94D049BB133111EB)
 S11, S27, S30, S31, S40 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(40)
 
 
-def uniform(key: Any, request: int, token: int) -> float:
+def uniform(key: np.uint64, request: int, token: int) -> float:
     """Return a number in (0, 1) of a key, a request and its token."""
     z = np.uint64(key) + GOLDEN * ((np.uint64(request) << S40) + np.uint64(token) + np.uint64(1))
     z = (z ^ (z >> S30)) * MIX_1
@@ -22,7 +21,7 @@ def uniform(key: Any, request: int, token: int) -> float:
     return (float(z >> S11) + 0.5) * 1.1102230246251565e-16
 
 
-def accepted(key: Any, request: int, token: int, drafts: int, acceptance: float) -> int:
+def accepted(key: np.uint64, request: int, token: int, drafts: int, acceptance: float) -> int:
     """Return the tokens that a verification gives: one, and the leading drafts that were accepted (Leviathan et al.,
     arXiv 2211.17192: mean (1 - a^(g+1)) / (1 - a)).
     """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from gigawatt.serving._kernel.admission import wait
 from gigawatt.serving._kernel.heap import push, replay
 from gigawatt.serving._kernel.memory import found, release
 from gigawatt.serving._kernel.state import (
+    ARRIVAL,
     ARRIVED,
+    BLOCKS_FROM,
+    BLOCKS_TO,
     CACHE_TOKENS,
     CACHES,
     DRAINING,
@@ -20,6 +22,7 @@ from gigawatt.serving._kernel.state import (
     ENDED,
     EVICTABLE,
     FINISH,
+    FIRST_KID,
     FIRST_REPLICA,
     FOLLOWING,
     HANDED,
@@ -30,6 +33,7 @@ from gigawatt.serving._kernel.state import (
     LEFT,
     LIMIT,
     NEXT,
+    NEXT_KID,
     NONE,
     NOWHERE,
     OFF,
@@ -37,6 +41,7 @@ from gigawatt.serving._kernel.state import (
     ON_SINCE,
     ORDER,
     OUTPUT,
+    PAUSE,
     POOL,
     POWER,
     PREFIX_AWARE,
@@ -53,6 +58,7 @@ from gigawatt.serving._kernel.state import (
     SCALE,
     SCALE_S,
     SCALE_TARGET,
+    SERVED,
     SLOTS,
     SOURCE,
     START_S,
@@ -68,42 +74,35 @@ from gigawatt.serving._kernel.state import (
     W_ON,
     WAITING,
     WEIGHT,
+    World,
 )
 from gigawatt.serving._kernel.steps import receive, wake
 from gigawatt.serving._kernel.windows import pour
 
 
-def weigh(w: Any, p: int, tokens: int) -> None:
+def weigh(w: World, p: int, tokens: int) -> None:
     """Add tokens to what the router counts for a replica."""
     load, pool = w.load, w.pool
     load[p] += tokens
     q = w.rep[p, POOL]
-    replay(w.router[q], load, pool[q, FIRST_REPLICA], p - pool[q, FIRST_REPLICA])
+    replay(w.trees[q], load, pool[q, FIRST_REPLICA], p - pool[q, FIRST_REPLICA])
 
 
-def choose(w: Any, r: int, q: int) -> int:
+def choose(w: World, r: int, q: int) -> int:
     """Return the replica of pool q that a request goes to."""
-    routing, pool, block_start, load, entry, rep, count = (
-        w.routing,
-        w.pool,
-        w.block_start,
-        w.load,
-        w.entry,
-        w.rep,
-        w.count,
-    )
+    req, pool, load, entry, rep, counter = w.req, w.pool, w.load, w.entry, w.rep, w.counter
     first, replicas = pool[q, FIRST_REPLICA], pool[q, REPLICAS]
-    if routing == ROUND_ROBIN:
+    if w.routing == ROUND_ROBIN:
         for i in range(replicas):
-            p = first + (count[TURN_0 + q] + i) % replicas
+            p = first + (counter[TURN_0 + q] + i) % replicas
             if rep[p, POWER] == UP:
-                count[TURN_0 + q] = p - first + 1
+                counter[TURN_0 + q] = p - first + 1
                 return int(p)
-    best = first + w.router[q, 1]
-    if routing == PREFIX_AWARE and pool[q, CACHES] and block_start[r + 1] > block_start[r]:
+    best = first + w.trees[q, 1]
+    if w.routing == PREFIX_AWARE and pool[q, CACHES] and req[r, BLOCKS_TO] > req[r, BLOCKS_FROM]:
         # what would have to be computed there before and with this request
         cost = load[best] - found(w, r, best, q)[0] * pool[q, CACHE_TOKENS]
-        e = w.holder[w.blocks[block_start[r]]]
+        e = w.holder[w.blocks[req[r, BLOCKS_FROM]]]
         while e != NONE:
             p = entry[e, E_REPLICA]
             if entry[e, E_TIER] != NOWHERE and rep[p, POWER] == UP:
@@ -114,13 +113,13 @@ def choose(w: Any, r: int, q: int) -> int:
     return int(best)
 
 
-def arrive(w: Any, r: int, t: float) -> None:
+def arrive(w: World, r: int, t: float) -> None:
     """A request is ready: send it to a replica of the first pool."""
-    req, count, pool, rep = w.req, w.count, w.pool, w.rep
+    req, counter, pool, rep = w.req, w.counter, w.pool, w.rep
     w.times[r, READY] = t
-    req[r, ORDER] = count[ARRIVED]
-    count[ARRIVED] += 1
-    count[INFLIGHT_0] += 1
+    req[r, ORDER] = counter[ARRIVED]
+    counter[ARRIVED] += 1
+    counter[INFLIGHT_0] += 1
     p = choose(w, r, 0)
     req[r, REPLICA] = p
     req[r, WEIGHT] = req[r, PROMPT]
@@ -133,12 +132,12 @@ def arrive(w: Any, r: int, t: float) -> None:
         wake(w, p, t)
 
 
-def hand_over(w: Any, r: int, p: int, t: float) -> None:
+def hand_over(w: World, r: int, p: int, t: float) -> None:
     """Send a request that has been prefilled on to the decode pool; its keys stay until they have been moved."""
-    count, req = w.count, w.req
+    counter, req = w.counter, w.req
     d = choose(w, r, 1)
-    count[INFLIGHT_0] -= 1
-    count[INFLIGHT_0 + 1] += 1
+    counter[INFLIGHT_0] -= 1
+    counter[INFLIGHT_0 + 1] += 1
     w.rep[p, SLOTS] -= 1
     req[r, SOURCE] = p
     req[r, REPLICA] = d
@@ -147,7 +146,7 @@ def hand_over(w: Any, r: int, p: int, t: float) -> None:
     receive(w, d, t)
 
 
-def transferred(w: Any, r: int, t: float) -> None:
+def transferred(w: World, r: int, t: float) -> None:
     """The keys of a request have come to its decode replica."""
     req, rep = w.req, w.rep
     source, p = req[r, SOURCE], req[r, REPLICA]
@@ -159,39 +158,40 @@ def transferred(w: Any, r: int, t: float) -> None:
     wake(w, p, t)
 
 
-def end(w: Any, r: int, p: int, t: float) -> None:
+def end(w: World, r: int, p: int, t: float) -> None:
     """A request has all its tokens; what waits for it may come."""
-    rep, req, count, kid_start = w.rep, w.req, w.count, w.kid_start
+    rep, req, counter, times = w.rep, w.req, w.counter, w.times
     release(w, r, p)
     q = rep[p, POOL]
     req[r, STATE] = ENDED
-    w.times[r, FINISH] = t
+    times[r, FINISH] = t
     rep[p, SLOTS] -= 1
-    count[INFLIGHT_0 + q] -= 1
-    count[LEFT] -= 1
+    counter[INFLIGHT_0 + q] -= 1
+    counter[LEFT] -= 1
     if q == w.pool.shape[0] - 1:
         weigh(w, p, -req[r, OUTPUT])
-    for i in range(kid_start[r], kid_start[r + 1]):
-        kid = w.kids[i]
-        if req[kid, REASON] == 0:
-            push(w, max(w.arrival[kid], t + w.pause[kid]), READY_NOW, kid)
+    kid = req[r, FIRST_KID]
+    while kid != NONE:
+        if req[kid, REASON] == SERVED:
+            push(w, max(times[kid, ARRIVAL], t + times[kid, PAUSE]), READY_NOW, kid)
+        kid = req[kid, NEXT_KID]
     if w.closed:
         follow(w, t)
     retire(w, p, t)
 
 
-def follow(w: Any, t: float) -> None:
+def follow(w: World, t: float) -> None:
     """In a closed loop, let the next request come."""
-    count, req = w.count, w.req
-    r = count[FOLLOWING]
-    while r < req.shape[0] and req[r, REASON] != 0:
+    counter, req = w.counter, w.req
+    r = counter[FOLLOWING]
+    while r < req.shape[0] and req[r, REASON] != SERVED:
         r += 1
-    count[FOLLOWING] = r + 1
+    counter[FOLLOWING] = r + 1
     if r < req.shape[0]:
         push(w, t, READY_NOW, r)
 
 
-def retire(w: Any, p: int, t: float) -> None:
+def retire(w: World, p: int, t: float) -> None:
     """Switch a draining replica off once it is empty; what it has cached is lost."""
     rep, entry = w.rep, w.entry
     if rep[p, POWER] != DRAINING or rep[p, SLOTS] + rep[p, QUEUED] + rep[p, USED] > 0:
@@ -208,7 +208,7 @@ def retire(w: Any, p: int, t: float) -> None:
     rep[p, EVICTABLE] = 0
 
 
-def switch(w: Any, p: int, power: int, t: float) -> None:
+def switch(w: World, p: int, power: int, t: float) -> None:
     """Change the power of a replica and book the time that it was on."""
     clock, rep, load = w.clock, w.rep, w.load
     if rep[p, POWER] != OFF:
@@ -225,14 +225,14 @@ def switch(w: Any, p: int, power: int, t: float) -> None:
     rep[p, POWER] = power
 
 
-def scale(w: Any, q: int, t: float) -> None:
+def scale(w: World, q: int, t: float) -> None:
     """Start or drain replicas of a pool so that each has the requests that the autoscaler aims at."""
-    count, pool, factor, rep = w.count, w.pool, w.factor, w.rep
-    if count[LEFT] == 0:
+    counter, pool, factor, rep = w.counter, w.pool, w.factor, w.rep
+    if counter[LEFT] == 0:
         return
     push(w, t + factor[q, SCALE_S], SCALE, q)
     first, replicas = pool[q, FIRST_REPLICA], pool[q, REPLICAS]
-    want = math.ceil(count[INFLIGHT_0 + q] / factor[q, SCALE_TARGET])
+    want = math.ceil(counter[INFLIGHT_0 + q] / factor[q, SCALE_TARGET])
     want = min(max(want, pool[q, LEAST]), replicas)
     up, coming = 0, 0
     for p in range(first, first + replicas):

@@ -5,8 +5,6 @@ Ties break by the order in which things were put in, so a run is the same everyw
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.state import (
     CHILD,
     EVENTS,
@@ -15,16 +13,20 @@ from gigawatt.serving._kernel.state import (
     PUSHED,
     RANK,
     SIBLING,
+    Floats,
+    Ints,
+    Table,
+    World,
 )
 
 
-def push(w: Any, at: float, kind: int, payload: int) -> None:
+def push(w: World, at: float, kind: int, payload: int) -> None:
     """Put an event into the heap."""
-    count, event_s, event = w.count, w.event_s, w.event
-    i = count[EVENTS]
-    order = count[PUSHED]
-    count[EVENTS] = i + 1
-    count[PUSHED] = order + 1
+    counter, event_s, event = w.counter, w.event_s, w.event
+    i = counter[EVENTS]
+    order = counter[PUSHED]
+    counter[EVENTS] = i + 1
+    counter[PUSHED] = order + 1
     while i > 0:
         up = (i - 1) >> 1
         if event_s[up] <= at:
@@ -39,12 +41,12 @@ def push(w: Any, at: float, kind: int, payload: int) -> None:
     event[i, 2] = payload
 
 
-def pop(w: Any) -> tuple[int, int]:
+def pop(w: World) -> tuple[int, int]:
     """Take the first event: its kind and payload."""
-    count, event, event_s = w.count, w.event, w.event_s
+    counter, event, event_s = w.counter, w.event, w.event_s
     kind, payload = event[0, 1], event[0, 2]
-    last = count[EVENTS] - 1
-    count[EVENTS] = last
+    last = counter[EVENTS] - 1
+    counter[EVENTS] = last
     at, order = event_s[last], event[last, 0]
     i = 0
     while True:
@@ -69,7 +71,7 @@ def pop(w: Any) -> tuple[int, int]:
     return kind, payload
 
 
-def replay(tree: Any, keys: Any, first: int, leaf: int) -> None:
+def replay(tree: Ints, keys: Floats, first: int, leaf: int) -> None:
     """Set the winner (smallest key, then lowest number) of the matches of a leaf anew; keys of leaf i are keys[first + i]."""
     i = (tree.shape[0] // 2 + leaf) >> 1
     while i >= 1:
@@ -80,14 +82,14 @@ def replay(tree: Any, keys: Any, first: int, leaf: int) -> None:
         i >>= 1
 
 
-def before(req: Any, a: int, b: int) -> bool:
+def before(req: Table, a: int, b: int) -> bool:
     """Whether request a goes before b."""
     if req[a, RANK] != req[b, RANK]:
         return bool(req[a, RANK] < req[b, RANK])
     return bool(req[a, ORDER] < req[b, ORDER])
 
 
-def meld(req: Any, a: int, b: int) -> int:
+def meld(req: Table, a: int, b: int) -> int:
     """Join two pairing heaps of requests that wait; return the root."""
     if a == NONE:
         return b
@@ -100,14 +102,14 @@ def meld(req: Any, a: int, b: int) -> int:
     return a
 
 
-def put(req: Any, root: int, r: int) -> int:
+def put(req: Table, root: int, r: int) -> int:
     """Put a request into a heap; return the root."""
     req[r, CHILD] = NONE
     req[r, SIBLING] = NONE
     return meld(req, root, r)
 
 
-def take(req: Any, root: int) -> int:
+def take(req: Table, root: int) -> int:
     """Take the root off a heap; return the new root (pairs from left to right, then joined from right to left)."""
     rest = req[root, CHILD]
     pairs = NONE
@@ -131,7 +133,7 @@ def take(req: Any, root: int) -> int:
     return root
 
 
-def sift_up(until: Any, who: Any, i: int) -> None:
+def sift_up(until: Ints, who: Ints, i: int) -> None:
     """Move entry i of a heap of ends up to its place."""
     key, r = until[i], who[i]
     while i > 0:
@@ -143,7 +145,7 @@ def sift_up(until: Any, who: Any, i: int) -> None:
     until[i], who[i] = key, r
 
 
-def sift_down(until: Any, who: Any, i: int, n: int) -> None:
+def sift_down(until: Ints, who: Ints, i: int, n: int) -> None:
     """Move entry i of a heap of n ends down to its place."""
     key, r = until[i], who[i]
     while True:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.admission import line_up
 from gigawatt.serving._kernel.batch import enter, leave, next_stop, spread
 from gigawatt.serving._kernel.flow import arrive, end, follow, hand_over, scale, switch, transferred, weigh
 from gigawatt.serving._kernel.heap import pop, push, sift_down
 from gigawatt.serving._kernel.memory import share, whole_blocks
 from gigawatt.serving._kernel.state import (
+    AFTER,
+    ARRIVAL,
     BEGUN,
     BELOW,
     BUSY_S,
@@ -64,12 +64,13 @@ from gigawatt.serving._kernel.state import (
     WEIGHT,
     WINDOW_KEYS,
     N,
+    World,
 )
 from gigawatt.serving._kernel.steps import begin, wake
 from gigawatt.serving._kernel.windows import mark, pour
 
 
-def finish_steps(w: Any, p: int) -> None:
+def finish_steps(w: World, p: int) -> None:
     """End the steps under way of a replica, and begin the next."""
     rep, clock = w.rep, w.clock
     t, q, steps = w.due[p], rep[p, POOL], rep[p, STEPS]
@@ -81,8 +82,8 @@ def finish_steps(w: Any, p: int) -> None:
     pour(w, q, W_KV, since, t, rep[p, USED] * (t - since))
     pour(w, q, W_SEQUENCES, since, t, rep[p, SLOTS] * (t - since))
     mark(w, q, t, rep[p, USED] / w.pool[q, CAPACITY])
-    if p == 0 and w.count[LOGGED] < w.log.shape[0]:
-        log(w, since, t, steps, n)
+    if p == 0 and w.counter[LOGGED] < w.log.shape[0]:
+        note(w, since, t, steps, n)
     made = 0
     if n > 0:
         made = decode(w, p, q, t, steps)
@@ -93,11 +94,11 @@ def finish_steps(w: Any, p: int) -> None:
     begin(w, p, t)
 
 
-def log(w: Any, since: float, t: float, steps: int, n: int) -> None:
+def note(w: World, since: float, t: float, steps: int, n: int) -> None:
     """Keep steps of the first replica."""
-    count, log = w.count, w.log
-    row = count[LOGGED]
-    count[LOGGED] = row + 1
+    counter, log = w.counter, w.log
+    row = counter[LOGGED]
+    counter[LOGGED] = row + 1
     log[row, L_BEGIN] = since
     log[row, L_END] = t
     log[row, L_STEPS] = steps
@@ -105,7 +106,7 @@ def log(w: Any, since: float, t: float, steps: int, n: int) -> None:
     log[row, L_PREFILL] = w.rep[0, CHUNKS]
 
 
-def decode(w: Any, p: int, q: int, t: float, steps: int) -> int:
+def decode(w: World, p: int, q: int, t: float, steps: int) -> int:
     """Give the batch its tokens and let those that are complete go; return the tokens."""
     rep, who, until, req = w.rep, w.who, w.until, w.req
     if w.pool[q, DRAFTS] > 0:
@@ -135,7 +136,7 @@ def decode(w: Any, p: int, q: int, t: float, steps: int) -> int:
     return int(n * steps)
 
 
-def prefilled(w: Any, p: int, q: int, t: float) -> int:
+def prefilled(w: World, p: int, q: int, t: float) -> int:
     """Let those whose prefill is complete go on with their next token; return the tokens."""
     rep, req = w.rep, w.req
     made = 0
@@ -157,7 +158,7 @@ def prefilled(w: Any, p: int, q: int, t: float) -> int:
     return made
 
 
-def happen(w: Any, kind: int, x: int, t: float) -> None:
+def happen(w: World, kind: int, x: int, t: float) -> None:
     """Let an event happen to request, pool or replica x."""
     req = w.req
     if kind == READY_NOW:
@@ -173,26 +174,26 @@ def happen(w: Any, kind: int, x: int, t: float) -> None:
         switch(w, x, UP, t)
 
 
-def run(w: Any) -> float:
+def run(w: World) -> float:
     """Serve all requests, or until the horizon; return the time of the last event."""
-    closed, req, count, pool, horizon, after = w.closed, w.req, w.count, w.pool, w.horizon, w.after
+    closed, req, counter, pool, horizon = w.closed, w.req, w.counter, w.pool, w.horizon
     requests = req.shape[0]
     for r in range(requests):
-        if after[r] != NONE and req[after[r], REASON] != SERVED:
+        if req[r, AFTER] != NONE and req[req[r, AFTER], REASON] != SERVED:
             req[r, REASON] = FOLLOWS
-        count[LEFT] += req[r, REASON] == SERVED
+        counter[LEFT] += req[r, REASON] == SERVED
     for q in range(pool.shape[0]):
         if pool[q, SCALES]:
             push(w, w.factor[q, SCALE_S], SCALE, q)
     for _ in range(closed):
         follow(w, 0.0)
     t, r = 0.0, requests if closed else 0
-    while count[LEFT] > 0:
-        while r < requests and (after[r] != NONE or req[r, REASON] != SERVED):
+    while counter[LEFT] > 0:
+        while r < requests and (req[r, AFTER] != NONE or req[r, REASON] != SERVED):
             r += 1
-        event = w.event_s[0] if count[EVENTS] > 0 else float("inf")
-        arrival = w.arrival[r] if r < requests else float("inf")
-        p = w.next_due[1]
+        event = w.event_s[0] if counter[EVENTS] > 0 else float("inf")
+        arrival = w.times[r, ARRIVAL] if r < requests else float("inf")
+        p = w.trees[pool.shape[0], 1]
         # who comes at the very end of a step is in the next one
         t = min(event, arrival, w.due[p])
         if t > horizon or t == float("inf"):

@@ -7,11 +7,11 @@ host memory, on disk or nowhere. Lists run from the least to the most recently u
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.state import (
     BASE,
     BLOCK,
+    BLOCKS_FROM,
+    BLOCKS_TO,
     CACHE_TOKENS,
     CACHE_UNITS,
     CACHES,
@@ -46,17 +46,18 @@ from gigawatt.serving._kernel.state import (
     TAKES_BLOCKS,
     TARGET,
     USED,
+    World,
 )
 
 
-def units_of(w: Any, q: int, tokens: int) -> int:
+def units_of(w: World, q: int, tokens: int) -> int:
     """Return the units that a sequence of so many tokens takes in a replica of pool q."""
     pool = w.pool
     block = pool[q, BLOCK]
     return int(pool[q, SEQUENCE_UNITS] + pool[q, TAKES_BLOCKS] * ((tokens + block - 1) // block))
 
 
-def use(w: Any, p: int, units: int) -> None:
+def use(w: World, p: int, units: int) -> None:
     """Take units of a replica; cached prefixes make room, the least recently used first."""
     rep = w.rep
     q = rep[p, POOL]
@@ -66,7 +67,7 @@ def use(w: Any, p: int, units: int) -> None:
         evict(w, p, q)
 
 
-def unlink(w: Any, p: int, e: int, units: int) -> None:
+def unlink(w: World, p: int, e: int, units: int) -> None:
     """Take an entry out of the list of its tier."""
     entry = w.entry
     tier = entry[e, E_TIER]
@@ -84,7 +85,7 @@ def unlink(w: Any, p: int, e: int, units: int) -> None:
         w.rep[p, EVICTABLE] -= units
 
 
-def link(w: Any, p: int, e: int, tier: int, units: int) -> None:
+def link(w: World, p: int, e: int, tier: int, units: int) -> None:
     """Put an entry at the recent end of the list of a tier."""
     entry = w.entry
     newest = w.tier[p, tier, T_NEWEST]
@@ -101,7 +102,7 @@ def link(w: Any, p: int, e: int, tier: int, units: int) -> None:
         w.rep[p, EVICTABLE] += units
 
 
-def evict(w: Any, p: int, q: int) -> None:
+def evict(w: World, p: int, q: int) -> None:
     """Move the least recently used block one tier down, and what that pushes out another."""
     pool, tier, entry = w.pool, w.tier, w.entry
     units = pool[q, CACHE_UNITS]
@@ -126,7 +127,7 @@ def evict(w: Any, p: int, q: int) -> None:
         link(w, p, e, DISK, units)
 
 
-def place(w: Any, p: int, block: int) -> int:
+def place(w: World, p: int, block: int) -> int:
     """Return the place in the hash table of (replica, block): of its entry, or empty."""
     table, entry = w.table, w.entry
     mask = table.shape[0] - 1
@@ -138,14 +139,14 @@ def place(w: Any, p: int, block: int) -> int:
         i = (i + 1) & mask
 
 
-def entry_of(w: Any, p: int, block: int) -> int:
+def entry_of(w: World, p: int, block: int) -> int:
     """Return the entry of a block in a replica, made if it was never there."""
-    table, count, entry, holder = w.table, w.count, w.entry, w.holder
+    table, counter, entry, holder = w.table, w.counter, w.entry, w.holder
     i = place(w, p, block)
     e = table[i]
     if e == NONE:
-        e = count[ENTRIES]
-        count[ENTRIES] = e + 1
+        e = counter[ENTRIES]
+        counter[ENTRIES] = e + 1
         table[i] = e
         entry[e, E_REPLICA] = p
         entry[e, E_BLOCK] = block
@@ -156,19 +157,19 @@ def entry_of(w: Any, p: int, block: int) -> int:
     return int(e)
 
 
-def whole_blocks(w: Any, r: int, q: int) -> int:
+def whole_blocks(w: World, r: int, q: int) -> int:
     """Return the known blocks of a prompt that a cache can hold; its last token is always computed."""
-    pool, block_start = w.pool, w.block_start
+    pool, req = w.pool, w.req
     if pool[q, CACHES] == 0:
         return 0
-    return int(min(block_start[r + 1] - block_start[r], (w.req[r, PROMPT] - 1) // pool[q, CACHE_TOKENS]))
+    return int(min(req[r, BLOCKS_TO] - req[r, BLOCKS_FROM], (req[r, PROMPT] - 1) // pool[q, CACHE_TOKENS]))
 
 
-def found(w: Any, r: int, p: int, q: int) -> tuple[int, int, int, int]:
+def found(w: World, r: int, p: int, q: int) -> tuple[int, int, int, int]:
     """Return the leading blocks of a request that a replica has: all, of these in use by others, in host memory, on disk."""
     entry = w.entry
     blocks, in_use, host, disk = 0, 0, 0, 0
-    start = w.block_start[r] if w.pool[q, CACHES] else 0
+    start = w.req[r, BLOCKS_FROM]
     for i in range(whole_blocks(w, r, q)):
         e = w.table[place(w, p, w.blocks[start + i])]
         if e == NONE or entry[e, E_TIER] == NOWHERE:
@@ -180,14 +181,14 @@ def found(w: Any, r: int, p: int, q: int) -> tuple[int, int, int, int]:
     return blocks, in_use, host, disk
 
 
-def share(w: Any, r: int, p: int, q: int, upto: int, loaded: bool) -> int:
+def share(w: World, r: int, p: int, q: int, upto: int, loaded: bool) -> int:
     """Let a request use the cached copies of its first `upto` blocks: those that are there (`loaded`: from any tier),
     else those that it has just computed and nobody has. Return the units that become used beyond what it holds.
     """
     holds, entry = w.holds, w.entry
     units = w.pool[q, CACHE_UNITS]
     more = 0
-    start = w.block_start[r] if upto else 0
+    start = w.req[r, BLOCKS_FROM]
     for i in range(start, start + upto):
         if holds[i]:
             continue
@@ -206,24 +207,16 @@ def share(w: Any, r: int, p: int, q: int, upto: int, loaded: bool) -> int:
     return more
 
 
-def release(w: Any, r: int, p: int) -> None:
+def release(w: World, r: int, p: int) -> None:
     """Give back all units of a request; what the cache shares becomes evictable, the end of the prompt first."""
-    rep, req, holds, block_start, entry, table, blocks = (
-        w.rep,
-        w.req,
-        w.holds,
-        w.block_start,
-        w.entry,
-        w.table,
-        w.blocks,
-    )
+    rep, req, holds, entry, table, blocks = w.rep, w.req, w.holds, w.entry, w.table, w.blocks
     q = rep[p, POOL]
     tokens = req[r, BASE] + rep[p, STEP] if req[r, STATE] == DECODE else req[r, TARGET]
     rep[p, USED] -= units_of(w, q, tokens) - req[r, SHARED]
     if req[r, SHARED] == 0:
         return
     units = w.pool[q, CACHE_UNITS]
-    for i in range(block_start[r] + whole_blocks(w, r, q) - 1, block_start[r] - 1, -1):
+    for i in range(req[r, BLOCKS_FROM] + whole_blocks(w, r, q) - 1, req[r, BLOCKS_FROM] - 1, -1):
         if holds[i]:
             holds[i] = 0
             e = entry[table[place(w, p, blocks[i])], E_USERS] - 1

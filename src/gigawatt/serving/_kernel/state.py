@@ -13,12 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# by number of dimensions: the functions are compiled for what they are annotated with
 Floats = NDArray[np.float64]
+FloatTable = NDArray[np.float64]
+FloatCube = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Table = NDArray[np.int64]
+Cube = NDArray[np.int64]
 
 NONE = -1
 # columns of the times of a request; NONE where it never came to that
-READY, ADMITTED, FIRST, FINISH, TIMES = range(5)
+READY, ADMITTED, FIRST, FINISH, ARRIVAL, PAUSE, TIMES = range(7)
 # columns of the state of a request
 (
     PROMPT,
@@ -42,8 +47,13 @@ READY, ADMITTED, FIRST, FINISH, TIMES = range(5)
     CHILD,  # links of the heap of those that wait
     SIBLING,
     WEIGHT,  # prompt tokens that the router counts for it
+    AFTER,  # the request that it waits for
+    FIRST_KID,  # the first of those that wait for it
+    NEXT_KID,  # the next that waits for the same
+    BLOCKS_FROM,  # its known blocks
+    BLOCKS_TO,
     COLUMNS,
-) = range(22)
+) = range(27)
 # states of a request
 AWAY, WAITING, LOADING, PREFILL, DECODE, JOINING, HANDED, ENDED = range(8)
 # reasons for not being served
@@ -154,11 +164,10 @@ L_BEGIN, L_END, L_STEPS, L_DECODE, L_PREFILL, L_COLUMNS = range(6)
 class World(NamedTuple):
     """All of it.
 
-    `times` (R, TIMES) and `req` (R, COLUMNS); `kids` of request r are kids[kid_start[r] : kid_start[r + 1]];
-    `blocks`, `block_start` as in `Requests`, `holds` like `blocks`: whether the request uses the cached copy.
-    `rep` (P, REPLICA_COLUMNS) and `clock` (P, REPLICA_TIMES); `due` (P,): end of the steps under way; `next_due` a winner
-    tree over it. `load` (P,): tokens that the router counts, infinite where it sends nothing; `router` (Q, 2 * leaves)
-    winner trees. `until` (P, S): heap of the step at which a sequence ends or fills the window; `who` (P, S) it is.
+    `times` (R, TIMES) and `req` (R, COLUMNS); `blocks` as in `Requests`, `holds` like `blocks`: whether the request uses
+    the cached copy.
+    `rep` (P, REPLICA_COLUMNS) and `clock` (P, REPLICA_TIMES); `due` (P,): end of the steps under way. `load` (P,):
+    tokens that the router counts. `trees` (Q + 1, 2 * leaves): winner trees over the load of each pool, and over `due`. `until` (P, S): heap of the step at which a sequence ends or fills the window; `who` (P, S) it is.
     `phase` (P, B): sequences whose tokens in the cache, less the step counter, leave this rest.
     `pool` (Q, POOL_COLUMNS), `factor` (Q, FACTORS), `products` and `head` (Q, tokens): seconds of whole numbers of tokens.
     `event_s`, `event` (E, 3: order, kind, payload) a heap. `table` (power of two,) hash of (replica, block) to `entry`;
@@ -172,36 +181,29 @@ class World(NamedTuple):
     horizon: float
     transfer_token_s: float  # that is not hidden behind the prefill
     transfer_sequence_s: float
-    times: Floats
-    arrival: Floats
-    pause: Floats
-    req: Ints
-    after: Ints
-    kids: Ints
-    kid_start: Ints
+    times: FloatTable
+    req: Table
     blocks: Ints
-    block_start: Ints
     holds: Ints
-    rep: Ints
-    clock: Floats
+    rep: Table
+    clock: FloatTable
     due: Floats
-    next_due: Ints
     load: Floats
-    router: Ints
-    until: Ints
-    who: Ints
-    phase: Ints
-    pool: Ints
-    factor: Floats
-    products: Floats
-    head: Floats
+    trees: Table
+    until: Table
+    who: Table
+    phase: Table
+    pool: Table
+    factor: FloatTable
+    products: FloatTable
+    head: FloatTable
     event_s: Floats
-    event: Ints
-    count: Ints
+    event: Table
+    counter: Ints
     table: Ints
-    entry: Ints
+    entry: Table
     holder: Ints
-    tier: Ints
-    windows: Floats
+    tier: Cube
+    windows: FloatCube
     width: Floats
-    log: Floats
+    log: FloatTable

@@ -6,8 +6,6 @@ step with linearly growing keys, so it takes all of them in one go; who comes me
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.admission import BLOCKED, ELSEWHERE, admit, preempt
 from gigawatt.serving._kernel.batch import draw, enter, growth
 from gigawatt.serving._kernel.heap import replay
@@ -52,6 +50,7 @@ from gigawatt.serving._kernel.state import (
     WINDOW_KEYS,
     WINDOW_PAIR_S,
     N,
+    World,
 )
 
 
@@ -61,7 +60,7 @@ def window_pairs(window: int, done: int, tokens: int) -> float:
     return short * done + 0.5 * short * (short + 1.0) + float(tokens - short) * window
 
 
-def secure(w: Any, p: int) -> bool:
+def secure(w: World, p: int) -> bool:
     """Make room for one decode step of the batch, preempting where there is none; return whether anybody had to leave."""
     rep, pool = w.rep, w.pool
     q = rep[p, POOL]
@@ -77,7 +76,7 @@ def secure(w: Any, p: int) -> bool:
     return left
 
 
-def receive(w: Any, p: int, t: float) -> None:
+def receive(w: World, p: int, t: float) -> None:
     """Let the keys of those that wait come over while there is room."""
     rep = w.rep
     while rep[p, ROOT] != NONE and w.req[rep[p, ROOT], STATE] == HANDED:
@@ -85,7 +84,7 @@ def receive(w: Any, p: int, t: float) -> None:
             break
 
 
-def begin(w: Any, p: int, t: float) -> None:
+def begin(w: World, p: int, t: float) -> None:
     """Begin the next step of a replica, or let it rest."""
     rep, req, pool, factor, clock = w.rep, w.req, w.pool, w.factor, w.clock
     q = rep[p, POOL]
@@ -162,7 +161,7 @@ def begin(w: Any, p: int, t: float) -> None:
     set_due(w, p, t + seconds * steps + 0.5 * slope * steps * (steps - 1.0))
 
 
-def most_steps(w: Any, p: int, q: int) -> int:
+def most_steps(w: World, p: int, q: int) -> int:
     """Return how many steps the batch can decode before anything happens, and take the memory for them (that for the
     first is taken).
     """
@@ -183,14 +182,14 @@ def most_steps(w: Any, p: int, q: int) -> int:
     return int(most)
 
 
-def set_due(w: Any, p: int, at: float) -> None:
+def set_due(w: World, p: int, at: float) -> None:
     """Say when the steps under way of a replica end."""
     due = w.due
     due[p] = at
-    replay(w.next_due, due, 0, p)
+    replay(w.trees[w.pool.shape[0]], due, 0, p)
 
 
-def cut(w: Any, p: int, t: float) -> None:
+def cut(w: World, p: int, t: float) -> None:
     """End the steps under way with the one that runs at time t; the memory taken for the others is given back."""
     rep, clock = w.rep, w.clock
     steps = rep[p, STEPS]
@@ -208,7 +207,7 @@ def cut(w: Any, p: int, t: float) -> None:
         set_due(w, p, since + first * high + 0.5 * slope * high * (high - 1.0))
 
 
-def wake(w: Any, p: int, t: float) -> None:
+def wake(w: World, p: int, t: float) -> None:
     """Let a replica see that something has changed."""
     rep = w.rep
     if rep[p, STEPS] == 0:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gigawatt.serving._kernel.state import (
     W_COLUMNS,
     W_KV_MAX,
+    World,
 )
 
 
-def widen(w: Any, t: float) -> None:
+def widen(w: World, t: float) -> None:
     """Make the windows reach time t: pairs of them become one."""
     windows = w.windows
     n = windows.shape[1]
@@ -24,7 +23,7 @@ def widen(w: Any, t: float) -> None:
                     windows[q, i, c] = max(a, b) if c == W_KV_MAX else a + b
 
 
-def pour(w: Any, q: int, column: int, begin: float, end: float, amount: float) -> None:
+def pour(w: World, q: int, column: int, begin: float, end: float, amount: float) -> None:
     """Spread an amount evenly over the windows between two times."""
     windows = w.windows
     width = w.width[0]
@@ -43,7 +42,7 @@ def pour(w: Any, q: int, column: int, begin: float, end: float, amount: float) -
         windows[q, i, column] += amount * share
 
 
-def mark(w: Any, q: int, t: float, share: float) -> None:
+def mark(w: World, q: int, t: float, share: float) -> None:
     """Note the share of the memory of a replica that is used."""
     windows = w.windows
     i = int(t / w.width[0])
