@@ -11,8 +11,19 @@ from gigawatt.errors import InputError, Problem
 from gigawatt.serving._requests import Requests
 
 Array = NDArray[np.float64]
-# Shares of the requests, by length of prompt, at which a cell ends: finer towards the long ones, which carry the tail.
-_EDGES = np.concatenate([np.linspace(0.0, 0.9, 37), 1.0 - 0.1 * 0.6 ** np.arange(1.0, 13.0), [1.0]])
+
+
+def _edges() -> Array:
+    """Return the shares of requests, by length of prompt, at which cells end: finer towards the long ones, which carry
+    the tail of waits.
+    """
+    beyond = [1.0]
+    while beyond[-1] > 1e-4:
+        beyond.append(beyond[-1] - min(0.0125, 0.15 * beyond[-1]))
+    return 1.0 - np.array([*beyond, 0.0])
+
+
+_EDGES = _edges()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +68,7 @@ class LengthMix:
         return cls(prompt=p, output=o, cached=c, weight=w / w.sum() if w.sum() > 0 else w)
 
     @classmethod
-    def of_requests(cls, requests: Requests, cached: object = 0.0, outputs: int = 5) -> LengthMix:
+    def of_requests(cls, requests: Requests, cached: object = 0.0, outputs: int = 4) -> LengthMix:
         """Return the mix of a list of requests: cells of prompt length, finer towards the longest, each in `outputs`
         cells of output length; a point is the mean of its cell, so means over the mix are those of the requests.
         `cached` are tokens from a prefix cache by request, (R,).

@@ -215,41 +215,35 @@ def _ttft(
 ) -> tuple[Array, Array]:
     """Return mean (n,) and quantiles (n, Q) of the time to the first token of the rows `part`.
 
-    A request waits for the prompts in front of it, or, where there are none, for the end of the step under way, then
-    for its own chunks. In a backlog its chunks share steps with those of others and end, on average, half a step early.
+    Prompts that come during one step are served together; such a group occupies the prefill for as long as its chunks
+    take, or, the more of a backlog there is, for its share of whole chunks. A request waits for the groups in front of
+    it, or, where there are none, for the end of the step under way, then for its own chunks.
     """
-    work, alone, full = state.work_s[part], state.alone_s[part], state.full_s[part]
-    load = np.minimum(state.prefill_load[part], 0.9999)
+    load, together = np.minimum(state.prefill_load[part], 0.9999), state.together[part]
+    filled = load[:, None]
+    own = (1.0 - filled) * state.alone_s[part] + filled * state.work_s[part]
+    group = (1.0 - filled) * state.alone_s[part] + filled * state.work_s[part] * together[:, None]
+    busy = np.minimum(state.rate[part] / together * (group @ mix.weight), 0.9999)
     servers = _col(how.replicas)[part] if how.router == "least_loaded" else np.ones(len(part))
     spread, burst = _arrivals(how, part)
-    mean_work = work @ mix.weight
-    residual = (work**2) @ mix.weight / np.maximum(2.0 * mean_work, 1e-300)
-    behind = (residual + (burst - 1.0) * mean_work) / (1.0 - load) / servers
-    some_wait = slots[0][part] / np.maximum(slots[1][part], 1e-12)
-    longest = np.maximum(work.max(axis=1), alone.max(axis=1)) + full
-    grid = Grid(
-        cell_s=(1.1 * longest + 12.0 * behind + np.where(slots[1][part] > 1e-4, 8.0 * some_wait, 0.0)) / cells,
-        cells=cells,
-    )
+    mean = group @ mix.weight
+    residual = (group**2) @ mix.weight / np.maximum(2.0 * mean, 1e-300)
+    behind = (residual + (burst - 1.0) * mean) / (1.0 - busy) / servers
+    slot_wait = slots[0][part] / np.maximum(slots[1][part], 1e-12)
+    full = state.full_s[part]
+    span = 1.1 * group.max(axis=1) + full + 12.0 * behind + np.where(slots[1][part] > 1e-4, 8.0 * slot_wait, 0.0)
+    grid = Grid(cell_s=span / cells, cells=cells)
     queue = waiting(
-        grid, grid.points(work / servers[:, None], mix.weight), utilisation=load, servers=servers, burst=burst
+        grid, grid.points(group / servers[:, None], mix.weight), utilisation=busy, servers=servers, burst=burst
     )
-    scale = spread[:, None]
     none = 1.0 - (1.0 - queue.none) * spread
-    step = np.where(state.bearing_share[part] > load, _typical_step(state, part), state.plain_s[part])
-    idle = np.exp(-state.decoding[part]) * (1.0 - np.clip(state.bearing_share[part] - load, 0.0, 1.0))
-    entry = idle[:, None] + (1.0 - idle[:, None]) * grid.uniform(step)
-    total = none[:, None] * entry * grid.transform(grid.points(alone, mix.weight))
-    total += scale * queue.some * grid.uniform(full) * grid.transform(grid.points(work, mix.weight))
+    idle = np.exp(-state.decoding[part])  # nothing under way
+    entry = idle[:, None] + (1.0 - idle[:, None]) * grid.uniform(state.plain_s[part])
+    first = none[:, None] * entry * grid.transform(grid.points(state.alone_s[part], mix.weight))
+    first += spread[:, None] * queue.some * grid.uniform(load * full) * grid.transform(grid.points(own, mix.weight))
     share = slots[1][part][:, None]
-    total *= (1.0 - share) + share * grid.exponential(some_wait)
-    mean_wait = waits(load, servers) * behind * spread
-    mean = mean_wait + none * ((1.0 - idle) * step / 2.0 + alone @ mix.weight) + (1.0 - none) * (full / 2.0 + mean_work)
-    return mean + slots[0][part], grid.quantiles(total, levels)
-
-
-def _typical_step(state: Occupancy, part: Integers) -> Array:
-    return np.asarray(np.maximum(state.step_s[part], state.plain_s[part]))
+    first *= (1.0 - share) + share * grid.exponential(slot_wait)
+    return grid.mean(first), grid.quantiles(first, levels)
 
 
 def _arrivals(how: Replicas, part: Integers) -> tuple[Array, Array]:

@@ -44,7 +44,8 @@ class Occupancy:
     `step_s` is the mean time between two steps as a decoding sequence sees it, `plain_s` without prefill, `full_s` with
     a whole chunk of `chunk` tokens. `extra_s` is what a request's prefill adds to steps, `extra2_s2` its second moment.
     `work_s` (N, K) is the time of a request's prefill in a backlog, `alone_s` (N, K) without one. `prefill_load` is
-    the share of time that prefill in whole chunks needs: 1 is the limit. `merged` is how many prompts begin together.
+    the share of time that prefill in whole chunks needs: 1 is the limit. `together` is how many prompts begin in one
+    step, `prefilling` how many are being prefilled, `bearing_share` the share of time in steps that hold prefill.
     """
 
     decoding: Array
@@ -60,6 +61,7 @@ class Occupancy:
     prefill_load: Array
     prefilling: Array
     bearing_share: Array
+    together: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,7 @@ def occupancy(
         alone_s=first,
         prefill_load=now * (work @ mix.weight),
         prefilling=now * (own @ mix.weight),
+        together=together,
         bearing_share=np.clip(now * (each + per_chunk * seen.plain_s), 0.0, 1.0),
     )
 
@@ -187,12 +190,15 @@ def _prefill_alone(
     """Return of prompts that find no backlog, `together` of them at once: time to the end of the last chunk, what one
     adds to steps, steps that one takes, each (N, K).
     """
-    tokens = mix.computed[None, :] * together[:, None]
+    tokens = mix.computed[None, :]
     whole = np.floor(tokens / chunk[:, None] * (1.0 - 1e-12))
-    rest = tokens - whole * chunk[:, None]
-    last = steps.with_chunk(rest, together[:, None])
-    time = whole * full[:, None] + last + pairs_s * together[:, None]
-    extra = (time - (whole + 1.0) * steps.plain_s[:, None]) / together[:, None]
-    count = (whole + 1.0) / together[:, None]
+    own = np.maximum(tokens - whole * chunk[:, None], 1e-9)
+    rest = np.minimum(own * together[:, None], chunk[:, None])  # prompts that came during one step end together
+    many = rest / own
+    last = steps.with_chunk(rest, many)
+    time = whole * full[:, None] + last + pairs_s * many
+    plain = steps.plain_s[:, None]
+    extra = whole * (full[:, None] - plain) + (last - plain) / many + pairs_s
+    count = whole + 1.0 / many
     none = mix.computed[None, :] <= 0.0
     return tuple(np.where(none, 0.0, x) for x in (time, extra, count))  # type: ignore[return-value]

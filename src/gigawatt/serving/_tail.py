@@ -63,6 +63,11 @@ class Grid:
         total = np.maximum(beyond.sum(axis=1, keepdims=True), 1e-300)
         return np.asarray(np.fft.rfft(beyond / total, axis=1) * np.exp(-0.5j * self.turn))
 
+    def mean(self, transform: Complex) -> Array:
+        """Return the mean time of what a transform describes, s (N,)."""
+        mass = np.fft.irfft(transform, n=self.cells, axis=1)
+        return np.asarray(mass @ np.arange(self.cells) * self.cell_s)
+
     def quantiles(self, transform: Complex, levels: tuple[float, ...]) -> Array:
         """Return the times that a share `levels` (Q,) of delays does not pass, (N, Q)."""
         mass = np.fft.irfft(transform, n=self.cells, axis=1)
