@@ -10,7 +10,7 @@ by the arrival theorem, exact for a step time that is linear in the batch. All c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,10 @@ class Occupancy:
     prefilling: Array
     bearing_share: Array
     together: Array
+
+    def take(self, part: Integers) -> Occupancy:
+        """Return the rows `part`."""
+        return Occupancy(**{item.name: getattr(self, item.name)[part] for item in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
