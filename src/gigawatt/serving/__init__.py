@@ -9,8 +9,9 @@ from gigawatt.serving._diffusion import (
     diffusion_model,
     diffusion_models,
 )
-from gigawatt.serving._images import ImagePlan, ImageServing, Replicas, replicas_for, serve_images
+from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, replicas_for, serve_images
 from gigawatt.serving._layouts import SERVING_PRECISIONS, Layouts, ServingPrecision
+from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._lengths import (
     FixedLength,
     Length,
@@ -21,10 +22,15 @@ from gigawatt.serving._lengths import (
     length,
     nominal_lengths,
 )
+from gigawatt.serving._mean_field import MeanField, mean_field
 from gigawatt.serving._queueing import servers_for, waiting_s
+from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._requests import Requests
+from gigawatt.serving._service import Autoscaler, OffloadTier, Pool, Service
+from gigawatt.serving._serving_run import Course, ServingRun, Totals
 from gigawatt.serving._sessions import Sessions
 from gigawatt.serving._shapes import day_shape, shape_names, week_shape
+from gigawatt.serving._simulate import simulate
 from gigawatt.serving._steady import MeanLengths, SteadyState, sequences_that_fit, steady_state
 from gigawatt.serving._step import Served, step_table
 from gigawatt.serving._step_table import StepTable
@@ -45,28 +51,38 @@ __all__ = [
     "PACKAGED_TRACES",
     "SERVING_PRECISIONS",
     "Arrivals",
+    "Autoscaler",
     "Bursty",
+    "Course",
     "DiffusionModel",
     "EngineConstants",
     "FixedLength",
     "Gamma",
     "ImagePlan",
+    "ImageReplicas",
     "ImageServing",
     "Layouts",
     "Length",
+    "LengthMix",
     "LengthSummary",
     "Lengths",
     "LogNormalLength",
+    "MeanField",
     "MeanLengths",
+    "OffloadTier",
     "Poisson",
+    "Pool",
     "Promise",
     "Replicas",
     "Requests",
     "Served",
+    "Service",
     "ServingPrecision",
+    "ServingRun",
     "Sessions",
     "SteadyState",
     "StepTable",
+    "Totals",
     "TraceLengths",
     "Traffic",
     "TrafficClass",
@@ -84,6 +100,7 @@ __all__ = [
     "engine_facts",
     "ideal_reuse",
     "length",
+    "mean_field",
     "nominal_lengths",
     "rate_by_hour",
     "read_trace",
@@ -93,6 +110,7 @@ __all__ = [
     "serve_images",
     "servers_for",
     "shape_names",
+    "simulate",
     "squared_variation",
     "steady_state",
     "step_table",

@@ -161,7 +161,7 @@ class ImageServing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replicas:
+class ImageReplicas:
     """How many replicas keep a mean latency, (C,): `replicas` 0 and a sentence in `limit` where none do."""
 
     replicas: Integers
@@ -219,7 +219,7 @@ def serve_images(
 
 def replicas_for(
     serving: ImageServing, rate: float, latency_s: float, *, ca2: float = 1.0, cs2: float = 0.0
-) -> Replicas:
+) -> ImageReplicas:
     """Return the fewest replicas that serve `rate` images per second within a mean `latency_s`: waiting for the batch
     to fill, for a replica (Allen-Cunneen) and the work itself. Service times of one configuration vary little
     (`cs2` 0). Raises InputError unless rate and latency are above zero.
@@ -236,7 +236,7 @@ def replicas_for(
     replicas = servers_for(rate / batch, work, np.where(possible, left, latency_s), ca2 / batch, cs2)
     replicas = np.where(possible, replicas, 0)
     busy = rate / batch * work / np.maximum(replicas, 1)
-    return Replicas(
+    return ImageReplicas(
         replicas=replicas,
         accelerators=(replicas * serving.accelerators).astype(np.int64),
         utilisation=np.where(possible, busy, 0.0),

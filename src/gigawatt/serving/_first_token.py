@@ -1,0 +1,92 @@
+"""When a request has its first token: the wait for a place, for the prompts in front, and its own prefill, as
+distributions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigawatt.serving._length_mix import LengthMix
+from gigawatt.serving._occupancy import Occupancy
+from gigawatt.serving._queueing import waiting_s
+from gigawatt.serving._replicas import Replicas, column
+from gigawatt.serving._tail import Grid, waiting, waits
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_BLOCK = 512
+
+
+def slot_wait(how: Replicas, mix: LengthMix, state: Occupancy, memory: Array, room: Array) -> tuple[Array, Array]:
+    """Return the mean wait for a place among the sequences and in memory, s (N,), and the share of requests that wait."""
+    inside = state.decoding + state.prefilling
+    each = memory / np.maximum(inside, 1e-9)
+    places = np.minimum(column(how.max_sequences), np.where(each > 0.0, room / np.maximum(each, 1e-300), np.inf))
+    places = np.maximum(places, 1.0)
+    stay = inside / np.maximum(state.rate, 1e-300)
+    steps = mix.decode_steps
+    spread = mix.mean((steps - mix.mean(steps)) ** 2) / max(mix.mean(steps) ** 2, 1.0)
+    fewer = np.minimum(inside / places, 0.999) * places / np.maximum(stay, 1e-300)
+    wait = waiting_s(fewer, stay, places, how.burstiness, spread)
+    return wait, waits(inside / places, places)
+
+
+def first_token(
+    how: Replicas,
+    mix: LengthMix,
+    state: Occupancy,
+    slots: tuple[Array, Array],
+    levels: tuple[float, ...],
+    cells: int,
+) -> tuple[Array, Array]:
+    """Return mean (N,) and quantiles (N, Q) of the time to the first token, in blocks; `slots` as `slot_wait` gives."""
+    count = len(state.rate)
+    mean, found = np.empty(count), np.empty((count, len(levels)))
+    for start in range(0, count, _BLOCK):
+        part = np.arange(start, min(start + _BLOCK, count))
+        mean[part], found[part] = _block(
+            how.take(part), mix, state.take(part), (slots[0][part], slots[1][part]), levels, cells
+        )
+    return mean, found
+
+
+def _block(
+    how: Replicas,
+    mix: LengthMix,
+    state: Occupancy,
+    slots: tuple[Array, Array],
+    levels: tuple[float, ...],
+    cells: int,
+) -> tuple[Array, Array]:
+    """Return mean (n,) and quantiles (n, Q) of the time to the first token of N rows.
+
+    Prompts that come during one step are served together; such a group occupies the prefill for as long as its chunks
+    take, or, the more of a backlog there is, for its share of whole chunks. A request waits for the groups in front of
+    it, or, where there are none, for the end of the step under way, then for its own chunks.
+    """
+    load, together = np.minimum(state.prefill_load, 0.9999), state.together
+    filled = load[:, None]
+    own = (1.0 - filled) * state.alone_s + filled * state.work_s
+    group = (1.0 - filled) * state.alone_s + filled * state.work_s * together[:, None]
+    busy = np.minimum(state.rate / together * (group @ mix.weight), 0.9999)
+    servers = column(how.replicas) if how.router == "least_loaded" else np.ones(len(load))
+    spread, burst = how.arrivals()
+    mean = group @ mix.weight
+    residual = (group**2) @ mix.weight / np.maximum(2.0 * mean, 1e-300)
+    behind = (residual + (burst - 1.0) * mean) / (1.0 - busy) / servers
+    place_wait = slots[0] / np.maximum(slots[1], 1e-12)
+    full = state.full_s
+    span = 1.1 * group.max(axis=1) + full + 12.0 * behind + np.where(slots[1] > 1e-4, 8.0 * place_wait, 0.0)
+    grid = Grid(cell_s=span / cells, cells=cells)
+    queue = waiting(
+        grid, grid.points(group / servers[:, None], mix.weight), utilisation=busy, servers=servers, burst=burst
+    )
+    none = 1.0 - (1.0 - queue.none) * spread
+    idle = np.exp(-state.decoding)  # nothing under way
+    entry = idle[:, None] + (1.0 - idle[:, None]) * grid.uniform(state.plain_s)
+    first = none[:, None] * entry * grid.transform(grid.points(state.alone_s, mix.weight))
+    first += spread[:, None] * queue.some * grid.uniform(load * full) * grid.transform(grid.points(own, mix.weight))
+    share = slots[1][:, None]
+    first *= (1.0 - share) + share * grid.exponential(place_wait)
+    return grid.mean(first), grid.quantiles(first, levels)
