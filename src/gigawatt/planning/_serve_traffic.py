@@ -53,7 +53,7 @@ class Demand:
     @property
     def mix(self) -> serving.LengthMix:
         """Lengths as a few weighted points, cached tokens included."""
-        return serving.LengthMix.from_requests(self.sample, cached=self.cached)
+        return serving.LengthMix.of_requests(self.sample, cached=self.cached)
 
     def drawn(self, rate: float, requests: int, seed: int) -> serving.Requests:
         """Return about so many requests of the class at a steady rate: the trace played at that rate where it knows its
@@ -192,18 +192,16 @@ def _week_shape(item: TrafficItem) -> str | Sequence[float]:
     return item.day_shape if isinstance(item.day_shape, str) else "flat"
 
 
-def _lengths(item: TrafficItem, trace: serving.Requests | None) -> serving.LengthPairs | serving.TraceLengths:
+def _lengths(item: TrafficItem, trace: serving.Requests | None) -> serving.Lengths | serving.TraceLengths:
     if trace is not None:
         return serving.TraceLengths.of(trace)
     assert item.prompt is not None
     assert item.output is not None
-    return serving.LengthPairs(prompt=_length(item.prompt), output=_length(item.output))
+    return serving.Lengths(prompt=_length(item.prompt), output=_length(item.output))
 
 
 def _length(item: LengthItem) -> serving.Length:
-    return serving.length(
-        **{name: value for name, value in item.model_dump().items() if value is not None}
-    )
+    return serving.length(**{name: value for name, value in item.model_dump().items() if value is not None})
 
 
 def _arrivals(item: TrafficItem) -> serving.Arrivals:

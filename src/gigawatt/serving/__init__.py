@@ -23,6 +23,7 @@ from gigawatt.serving._lengths import (
     nominal_lengths,
 )
 from gigawatt.serving._mean_field import MeanField, mean_field
+from gigawatt.serving._occupancy import Speculation
 from gigawatt.serving._queueing import servers_for, waiting_s
 from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._requests import Requests
@@ -80,6 +81,7 @@ __all__ = [
     "ServingPrecision",
     "ServingRun",
     "Sessions",
+    "Speculation",
     "SteadyState",
     "StepTable",
     "Totals",
