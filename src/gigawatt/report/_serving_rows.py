@@ -1,0 +1,350 @@
+"""Serving in words: the rows of terminal and page alike, from plain values. "-" stands where nothing is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gigawatt.quantity import format_quantity
+
+GOALS = {"cost": "money", "power": "power"}
+LEAST = {"cost": ("usd_per_month", "least money"), "power": ("peak_w", "least power")}
+# Rules that left layouts out, the most frequent ones.
+SHOWN_RULES = 5
+
+TRAFFIC_COLUMNS = ("traffic", "a second", "peak", "prompt, mean", "output, mean", "cached", "promise")
+MONEY_COLUMNS = ("chip", "for", "chips", "range", "peak", "M$/month", "in", "cached", "out", "J/token")
+SHAPE_COLUMNS = ("chip", "for", "layout", "batch", "tok/s\na chip", "tok/s\na user", "TTFT", "TPOT", "set by")
+MISS_COLUMNS = ("traffic", "chip", "what binds", "nearest layout", "TTFT", "TPOT")
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Return a value with its unit, "-" where there is none."""
+    return "-" if value is None else format_quantity(value, unit)
+
+
+def whole(value: float | None) -> str:
+    """Return a count, "-" where there is none."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Return a rate or a ratio with three digits, "-" where there is none."""
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def price(value: float | None) -> str:
+    """Return a price in dollars: cents, or two digits of what is less, "-" where there is none."""
+    if value is None:
+        return "-"
+    decimals = 2 if value >= 0.1 or value == 0 else 1 - math.floor(math.log10(value))
+    return f"${value:,.{decimals}f}"
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent, "-" where there is none."""
+    return "-" if value is None else format_quantity(value, "fraction")
+
+
+def short_name(report: Mapping[str, Any], name: str) -> str:
+    """Return an accelerator without what its name says in brackets, where no other is called the same."""
+    short = name.partition(" (")[0]
+    names = {row["accelerator"] for row in (*report["plans"], *report["images"])}
+    return short if sum(other.partition(" (")[0] == short for other in names) == 1 else name
+
+
+def chip_name(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """Return the accelerator of a plan, with a mark where its kernels were not measured."""
+    return f"{short_name(report, row['accelerator'])}{' *' if row['estimate'] else ''}"
+
+
+def facts(report: Mapping[str, Any]) -> str:
+    """Return what the question was, in one sentence."""
+    chips = len({plan["accelerator"] for plan in (*report["plans"], *report["images"])})
+    engine = "the best of the engines" if report["engine"] == "any" else report["engine"]
+    aim = {"cost": "least money", "power": "least power", "accelerators": "fewest accelerators"}[report["objective"]]
+    kinds = f"{chips} kinds of accelerator" if chips != 1 else "1 kind of accelerator"
+    model = report["model"] if report["traffic"] else " and ".join({row["model"]: 0 for row in report["images"]})
+    return f"{model} on {engine}; {kinds} compared, asked for {aim}"
+
+
+def promise_words(promise: Mapping[str, Any]) -> str:
+    """Return a promise in words: limits, and the percentile of requests at which they must be kept."""
+    limits = [
+        f"{name} {format_quantity(promise[key], 's')}"
+        for key, name in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"))
+        if promise[key] is not None
+    ]
+    if not limits:
+        return "none"
+    return ", ".join(limits) + ("" if promise["percentile"] is None else f" at P{100 * promise['percentile']:g}")
+
+
+def layout_words(plan: Mapping[str, Any]) -> str:
+    """Return how a replica is laid out."""
+    words = f"{plan['layout']} {plan['precision']}"
+    if not plan["disaggregated"]:
+        return words
+    where = plan["prefill_accelerator"]
+    other = f" on {where}" if where not in (None, plan["accelerator"]) else ""
+    pool = "" if plan["prefill_share"] is None else f", {share(plan['prefill_share'])} of chips"
+    return f"{words}; prefill {plan['prefill_layout']}{other}{pool}"
+
+
+def best_plan(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, Any] | None:
+    """Return the best plan of a class of traffic for "cost" or "power", None where no chip will do."""
+    chip = report["best"][name][goal]
+    if chip is None:
+        return None
+    return next(
+        plan
+        for plan in report["plans"]
+        if (plan["class"], plan["accelerator"], plan["objective"]) == (name, chip, goal)
+    )
+
+
+def best_image(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, Any] | None:
+    """Return the chip that makes images of a name for least money or power, None where none will do."""
+    rows = [row for row in report["images"] if row["name"] == name and row["feasible"]]
+    return min(rows, key=lambda row: row[LEAST[goal][0]]) if rows else None
+
+
+def image_names(report: Mapping[str, Any]) -> list[str]:
+    """Return the names of the kinds of images."""
+    return list(dict.fromkeys(row["name"] for row in report["images"]))
+
+
+def same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two plans differ in nothing but what they were chosen for."""
+    return {**one, "objective": ""} == {**other, "objective": ""}
+
+
+def plans_of(report: Mapping[str, Any], name: str) -> list[tuple[Mapping[str, Any], str]]:
+    """Return (plan, what its layout is for) of a class, least money first; one where both objectives give the same."""
+    found: list[tuple[Mapping[str, Any], str]] = []
+    for plan in report["plans"]:
+        if plan["class"] != name or not plan["feasible"]:
+            continue
+        same = next((i for i, (other, _) in enumerate(found) if same_plan(plan, other)), None)
+        if same is None:
+            found.append((plan, GOALS[plan["objective"]]))
+        else:
+            found[same] = (found[same][0], "both")
+    return sorted(found, key=lambda pair: pair[0]["usd_per_month"])
+
+
+def is_best(report: Mapping[str, Any], plan: Mapping[str, Any], goal: str, aim: str) -> bool:
+    """Return whether a plan of `plans_of` is the answer for a goal."""
+    return aim in (GOALS[goal], "both") and report["best"][plan["class"]][goal] == plan["accelerator"]
+
+
+def lead(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the answer as pairs of what it is about and a sentence."""
+    sentences = []
+    for traffic in report["traffic"]:
+        sentences += _class_words(report, traffic)
+    for name in image_names(report):
+        sentences += _image_words(report, name)
+    if len(report["traffic"]) + len(image_names(report)) > 1:
+        sentences.append(("In all", _total_words(report)))
+    return sentences
+
+
+def _class_words(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> list[tuple[str, str]]:
+    name, promised = traffic["name"], promise_words(traffic["promise"])
+    cost, watts = (best_plan(report, name, goal) for goal in GOALS)
+    if cost is None or watts is None:
+        misses = [plan for plan in report["plans"] if plan["class"] == name and not plan["feasible"]]
+        why = f" {misses[0]['accelerator']}: {misses[0]['reason']}." if misses else ""
+        return [(name, f"No chip keeps the promise ({promised}).{why}")]
+    kept = "" if promised == "none" else f" The promise is kept: {promised}."
+    one = " The same chip in another layout." if cost["accelerator"] == watts["accelerator"] else ""
+    found = [
+        (f"{name}, least money", f"{_plan_words(cost)}.{kept}"),
+        (f"{name}, least power", f"{_plan_words(watts)}.{one}"),
+    ]
+    if same_plan(cost, watts):
+        found = [(f"{name}, least money and least power", found[0][1])]
+    if report["objective"] == "accelerators":
+        fewest = min((plan for plan, _ in plans_of(report, name)), key=lambda plan: plan["accelerators"])
+        found.insert(0, (f"{name}, fewest accelerators", f"{_plan_words(fewest)}."))
+    return found
+
+
+def _plan_words(plan: Mapping[str, Any]) -> str:
+    each = plan["usd_per_million"]
+    return (
+        f"{whole(plan['accelerators'])} {plan['accelerator']}, {format_quantity(plan['peak_w'], 'W')} at the peak, "
+        f"{format_quantity(plan['usd_per_month'], 'USD')} a month; a million tokens cost {price(each['input'])} in, "
+        f"{price(each['cached'])} cached, {price(each['output'])} out"
+    )
+
+
+def _image_words(report: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    cost, watts = (best_image(report, name, goal) for goal in GOALS)
+    if cost is None or watts is None:
+        miss = next(row for row in report["images"] if row["name"] == name)
+        return [(name, f"No chip makes them in time. {miss['accelerator']}: {miss['reason']}.")]
+    found = [
+        (f"{name}, {label}", _one_image(row)) for (_, label), row in zip(LEAST.values(), (cost, watts), strict=True)
+    ]
+    return [(f"{name}, least money and least power", found[0][1])] if cost is watts else found
+
+
+def _one_image(row: Mapping[str, Any]) -> str:
+    return (
+        f"{whole(row['accelerators'])} {row['accelerator']}, {format_quantity(row['peak_w'], 'W')} at the peak, "
+        f"{format_quantity(row['usd_per_month'], 'USD')} a month; an image costs {price(row['usd_per_image'])} and takes {format_quantity(row['latency_s'], 's')}."
+    )
+
+
+def _total_words(report: Mapping[str, Any]) -> str:
+    parts = [
+        f"for least {aim} {whole(total['accelerators'])} accelerators, {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['usd_per_month'], 'USD')} a month"
+        for aim, total in ((aim, report["totals"][goal]) for goal, aim in GOALS.items())
+        if total["accelerators"] is not None
+    ]
+    words = "; ".join(parts) or "not known, since one of them cannot be served"
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the answer as rows of label and value; what stands after a semicolon is small print."""
+    many = len(report["traffic"]) + len(image_names(report)) > 1
+    rows: list[tuple[str, str]] = []
+    for traffic in report["traffic"]:
+        lead_in = f"{traffic['name']}, " if many else ""
+        for goal, (_, label) in LEAST.items():
+            plan = best_plan(report, traffic["name"], goal)
+            rows.append((f"{lead_in}{label}", "no chip keeps the promise" if plan is None else _best_words(plan)))
+        plan = best_plan(report, traffic["name"], "cost")
+        if plan is not None:
+            each = plan["usd_per_million"]
+            words = f"{price(each['output'])}; in {price(each['input'])}, cached {price(each['cached'])}"
+            rows.append((f"{lead_in}a million tokens out", f"{words}, all alike {price(each['all'])}"))
+        rows += _kept_rows(report, traffic, lead_in)
+    for name in image_names(report):
+        row = best_image(report, name, "cost")
+        words = "no chip is fast enough" if row is None else f"{price(row['usd_per_image'])}; {row['accelerator']}"
+        rows.append((f"{name}, an image", words))
+    for goal, (_, label) in LEAST.items():
+        total = report["totals"][goal]
+        if total["accelerators"] is not None:
+            words = f"{whole(total['accelerators'])} accelerators; {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['mean_w'], 'W')} in the mean"
+            rows.append((f"in all, {label}", f"{words}, {quantity(total['usd_per_month'], 'USD')} a month"))
+    return rows
+
+
+def _best_words(plan: Mapping[str, Any]) -> str:
+    span = f"{whole(plan['accelerators_low'])} to {whole(plan['accelerators_high'])}"
+    return (
+        f"{plan['accelerator']}; {whole(plan['accelerators'])} of them ({span}), {format_quantity(plan['peak_w'], 'W')} at the peak, "
+        f"{format_quantity(plan['usd_per_month'], 'USD')} a month"
+    )
+
+
+def _kept_rows(report: Mapping[str, Any], traffic: Mapping[str, Any], lead_in: str) -> list[tuple[str, str]]:
+    found = report["simulation"].get(traffic["name"])
+    if found is None:
+        return []
+    kept = [
+        f"{name} {share(found['kept'][key])}"
+        for key, name in (("ttft", "TTFT"), ("tpot", "TPOT"))
+        if found["kept"][key] is not None
+    ]
+    if not kept:
+        return []
+    return [
+        (f"{lead_in}promise kept by", f"{' and '.join(kept)}; asked: {promise_words(traffic['promise'])} of requests")
+    ]
+
+
+def traffic_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return what arrives: requests a second in the mean and at the peak, lengths (P50, P99), reuse, promise."""
+    return [
+        [
+            row["name"],
+            rate(row["requests_per_s"]),
+            rate(row["peak_requests_per_s"]),
+            _lengths(row["prompt"]),
+            _lengths(row["output"]),
+            share(row["cached_share"]),
+            promise_words(row["promise"]),
+        ]
+        for row in report["traffic"]
+    ]
+
+
+def _lengths(tokens: Mapping[str, float]) -> str:
+    return f"{whole(tokens['mean'])} ({whole(tokens['p50'])}, {whole(tokens['p99'])})"
+
+
+def money_rows(report: Mapping[str, Any], name: str) -> list[list[str]]:
+    """Return what each chip costs and draws for a class of traffic."""
+    rows = []
+    for plan, aim in plans_of(report, name):
+        each = plan["usd_per_million"]
+        rows.append(
+            [
+                chip_name(report, plan),
+                aim,
+                whole(plan["accelerators"]),
+                f"{whole(plan['accelerators_low'])}–{whole(plan['accelerators_high'])}",
+                quantity(plan["peak_w"], "W"),
+                f"{plan['usd_per_month'] / 1e6:,.3g}",
+                price(each["input"]),
+                price(each["cached"]),
+                price(each["output"]),
+                rate(plan["energy_j_per_output_token"]),
+            ]
+        )
+    return rows
+
+
+def shape_rows(report: Mapping[str, Any], name: str) -> list[list[str]]:
+    """Return how each chip serves a class of traffic."""
+    return [
+        [
+            chip_name(report, plan),
+            aim,
+            layout_words(plan),
+            whole(plan["sequences"]),
+            rate(plan["tokens_per_s_per_accelerator"]),
+            rate(plan["interactivity_tokens_per_s"]),
+            quantity(plan["ttft_s"]["at_percentile"], "s"),
+            quantity(plan["tpot_s"]["at_percentile"], "s"),
+            plan["binding"],
+        ]
+        for plan, aim in plans_of(report, name)
+    ]
+
+
+def miss_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the chips that do not keep a promise: what binds, and the layout that comes nearest. Once for both goals."""
+    rows = []
+    for plan in report["plans"]:
+        if plan["feasible"]:
+            continue
+        near = plan["nearest"]
+        nearest = (
+            ["-", "-", "-"]
+            if near is None
+            else [
+                layout_words(near),
+                *(quantity((near[key] or {}).get("at_percentile"), "s") for key in ("ttft_s", "tpot_s")),
+            ]
+        )
+        rows.append([plan["class"], chip_name(report, plan), plan["reason"], *nearest])
+    return [row for i, row in enumerate(rows) if row not in rows[:i]]
+
+
+def searched_words(report: Mapping[str, Any]) -> str:
+    """Return how many layouts were looked at, and what left them out."""
+    found = report["searched"]
+    rules = sorted(found["rejected"].items(), key=lambda rule: -rule[1])
+    shown = [f"{name} {count:,}" for name, count in rules[:SHOWN_RULES] if count]
+    if len(rules) > SHOWN_RULES:
+        shown.append(f"{len(rules) - SHOWN_RULES} more rules {sum(count for _, count in rules[SHOWN_RULES:]):,}")
+    out = f"; left out: {', '.join(shown)}" if shown else ""
+    return f"{found['generated']:,} layouts, {found['evaluated']:,} of them evaluated, {found['feasible']:,} keep the promise{out}"
