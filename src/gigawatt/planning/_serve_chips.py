@@ -93,9 +93,7 @@ def serving_chip(scenario: Scenario, name: str, path: str = "serving.accelerator
     limit_w = inputs.value(f"accelerator.{chip_name}.tdp_w")
     hour = finance.assess(
         purchases=[
-            finance.Purchase(
-                name=chip_name, count=count, price_usd=inputs.value(f"accelerator.{chip_name}.price_usd")
-            )
+            finance.Purchase(name=chip_name, count=count, price_usd=inputs.value(f"accelerator.{chip_name}.price_usd"))
         ],
         switches_per_accelerator=limits.switches,
         it_peak_w=limits.it_peak_w * count,

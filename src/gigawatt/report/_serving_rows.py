@@ -107,7 +107,8 @@ def best_plan(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, A
 def best_image(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, Any] | None:
     """Return the chip that makes images of a name for least money or power, None where none will do."""
     rows = [row for row in report["images"] if row["name"] == name and row["feasible"]]
-    return min(rows, key=lambda row: row[LEAST[goal][0]]) if rows else None
+    best: Mapping[str, Any] | None = min(rows, key=lambda row: row[LEAST[goal][0]]) if rows else None
+    return best
 
 
 def image_names(report: Mapping[str, Any]) -> list[str]:
