@@ -3,12 +3,14 @@
 import copy
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from gigawatt.report import print_serving
+from gigawatt.report import print_serving, serving_page
+from gigawatt.report._serving_charts import chip_charts, day_charts, latency_charts, pareto_chart
 from gigawatt.report._serving_rows import (
     answer_rows,
     layout_words,
@@ -65,7 +67,9 @@ def test_the_answer_names_both_chips_what_they_take_and_the_promise(report):
         f"{cheap['accelerators']:,} {cheap['accelerator']}, 702 kW at the peak, $1.09 million a month"
     )
     assert "$0.039 in, $0.0016 cached, $0.50 out" in money
-    assert money.endswith("The promise is kept: TTFT 2 s, TPOT 40 ms at P95.")
+    assert money.endswith(
+        "The promise is kept: TTFT 2 s, TPOT 40 ms at P95; simulated, TTFT for 97.4 % and TPOT for 99.3 % of requests."
+    )
     assert report["best"]["chat"]["power"] in said["chat, least power"]
     assert said["In all"].startswith("For least money 1,455 accelerators")
 
@@ -97,6 +101,18 @@ def test_no_chip_is_an_answer_with_its_reason(report):
     assert "chat, dollars" not in text
     assert "chat, the day" not in text
     assert "a promise of 37 ms would do" in " ".join(text.split())
+
+
+def test_a_promise_that_the_simulation_breaks_is_said_first(report):
+    report["simulation"]["chat"]["kept"]["ttft"] = 0.94
+    assert "The simulation breaks the promise: TTFT 2 s" in dict(lead(report))["chat, least money"]
+    assert '<div class="callout bad"' in serving_page(report)
+    report["simulation"]["chat"]["kept"]["ttft"] = 0.95
+    assert '<div class="callout bad"' not in serving_page(report)
+    report["simulation"]["chat"]["saturated"] = True
+    assert "The simulation breaks the promise" in dict(lead(report))["chat, least money"]
+    report["simulation"] = {}
+    assert dict(lead(report))["chat, least money"].endswith("kept: TTFT 2 s, TPOT 40 ms at P95.")
 
 
 def test_chips_stand_by_what_they_cost(report):
@@ -201,3 +217,69 @@ def test_images_alone_are_a_report(report):
     text = printed(alone)
     assert text.splitlines()[1].startswith("FLUX.1-dev on ")
     assert "pictures, least power: 368 GB200" in text
+
+
+def charts_in(html):
+    return {each["id"]: each for each in json.loads(re.search(r'id="chart-data">(.*?)</script>', html, re.S).group(1))}
+
+
+def test_the_page_has_a_chart_for_each_question(report):
+    charts = charts_in(serving_page(report))
+    kinds = ("price", "power", "pareto", "day", "day-power", "ttft", "tpot", "kv", "load", "cost")
+    for name in (*(f"{kind}-{i}" for kind in kinds for i in (0, 1)), "months-peak-w", "months-usd", "image-0"):
+        assert charts[name]["table"], name
+        assert charts[name]["caption"], name
+    assert charts["cost-0"]["kind"] == "waterfall"
+    assert sum(row["value"] for row in charts["cost-0"]["rows"]) == pytest.approx(1092.0)
+    assert charts["months-usd"]["x_unit"] == "date"
+
+
+def test_a_page_with_a_class_that_nobody_serves_says_so(report):
+    html = serving_page(without_a_chip(report))
+    charts = charts_in(html)
+    assert "price-0" not in charts
+    assert "price-1" in charts
+    assert '<div class="callout bad"' in html
+    assert "None" not in re.sub(r"<script.*?</script>", "", html, flags=re.S)
+
+
+def test_bars_are_least_first_and_each_chip_stands_once(report):
+    money, power = chip_charts(report, 0, "chat")
+    assert [row["value"] for row in money["rows"]] == sorted(row["value"] for row in money["rows"])
+    assert [row["value"] for row in power["rows"]] == sorted(row["value"] for row in power["rows"])
+    assert len(money["rows"]) == len(power["rows"]) == 4
+    assert power["title"] == "chat: least power is 575 kW on GB200"
+
+
+def test_no_point_beats_the_front_and_a_chip_keeps_its_colour(report):
+    charts = [pareto_chart(report, i, traffic) for i, traffic in enumerate(report["traffic"])]
+    for chart in charts:
+        front = chart["front"]["points"]
+        for x, y, _ in (point for row in chart["rows"] for point in row["points"]):
+            assert not any(x > a and y > b for a, b in front)
+        assert front == sorted(front)
+    hues = [{row["label"]: row["hue"] for row in chart["rows"]} for chart in charts]
+    assert "H100 SXM" not in hues[1]
+    assert hues[0] == hues[1] | {"H100 SXM": 0}
+    assert charts[0]["marks"] == [{"x": 25.0, "text": "TPOT 40 ms"}]
+    assert pareto_chart(report | {"pareto": {}}, 0, report["traffic"][0]) is None
+
+
+def test_needed_and_freed_add_up_to_the_fleet_in_every_hour(report):
+    chips, power = day_charts(0, "chat", report["day"]["chat"])
+    needed, freed = (row["values"] for row in chips["rows"])
+    assert {a + b for a, b in zip(needed, freed, strict=True)} == {520}
+    assert (chips["x"][0], chips["x"][-1], power["unit"]) == (0, 24, "kW")
+
+
+@pytest.mark.parametrize("promise", [None, 0.001, 60.0])
+def test_a_distribution_never_falls_and_holds_its_promise_on_the_axis(report, promise):
+    traffic, found = report["traffic"][0], report["simulation"]["chat"]
+    chart = latency_charts(0, traffic | {"promise": traffic["promise"] | {"ttft_s": promise}}, found)[0]
+    points = chart["rows"][0]["points"]
+    assert points == sorted(points)
+    assert [y for _, y in points] == sorted(y for _, y in points)
+    assert points[0] == (0.0, 0.0)
+    assert len(chart["marks"]) == (promise is not None)
+    for mark in chart["marks"]:
+        assert mark["x"] <= points[-1][0]

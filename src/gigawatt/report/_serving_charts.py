@@ -19,7 +19,7 @@ from gigawatt.report._charts import (
     lines_chart,
     points_chart,
 )
-from gigawatt.report._serving_rows import best_image, chip_name, plans_of, price, promise_words, share
+from gigawatt.report._serving_rows import best_image, chip_name, plans_of, price, promise_words, share, short_name
 from gigawatt.report._serving_run import DAY_COLUMNS, MONTH_COLUMNS, day_rows, month_rows
 
 MW = 1e6
@@ -53,7 +53,7 @@ def chip_charts(report: Mapping[str, Any], number: int, name: str) -> tuple[Char
     return (
         bars_chart(
             _id("price", number),
-            f"{name}: a million output tokens cost {price(out[0][1])} on {out[0][0]}",
+            f"{name}: a million output tokens cost {price(out[0][1])} on {short_name(report, money[0][0]['accelerator'])}",
             "Each chip in its layout for least money: capital, energy, building and upkeep of every chip that the peak needs.",
             [(chip, usd, price(usd), "") for chip, usd in out],
             unit="USD per million output tokens",
@@ -68,7 +68,7 @@ def chip_charts(report: Mapping[str, Any], number: int, name: str) -> tuple[Char
         ),
         bars_chart(
             _id("power", number),
-            f"{name}: least power is {format_quantity(peak[0][1], 'W')} on {peak[0][0]}",
+            f"{name}: least power is {format_quantity(peak[0][1], 'W')} on {short_name(report, watts[0][0]['accelerator'])}",
             "Each chip in its layout for least power: the whole site at the busiest hour, cooling included.",
             [(chip, w / factor, format_quantity(w, "W"), "") for chip, w in peak],
             unit=unit,
@@ -86,11 +86,17 @@ def chip_charts(report: Mapping[str, Any], number: int, name: str) -> tuple[Char
     )
 
 
-def pareto_chart(number: int, traffic: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Chart:
-    """Return the layouts of all chips: output per chip against the rate that one user sees, and their front."""
+def pareto_chart(report: Mapping[str, Any], number: int, traffic: Mapping[str, Any]) -> Chart | None:
+    """Return the layouts of all chips: output per chip against the rate that one user sees, and their front; None where
+    there are none. A chip has the same colour and symbol for every class.
+    """
+    points = report["pareto"].get(traffic["name"])
+    if not points:
+        return None
+    chips = list(dict.fromkeys(plan["accelerator"] for plan in report["plans"]))
     rows: dict[str, list[tuple[float, float, str]]] = {}
     for point in points:
-        rows.setdefault(point["accelerator"], []).append((*_place(point), _layout(point)))
+        rows.setdefault(short_name(report, point["accelerator"]), []).append((*_place(point), _layout(point)))
     front = sorted((point for point in points if point["front"]), key=_place)
     promise = traffic["promise"]["tpot_s"]
     return points_chart(
@@ -99,22 +105,18 @@ def pareto_chart(number: int, traffic: Mapping[str, Any], points: Sequence[Mappi
         "One point for each layout and batch at the mean lengths of this traffic. No layout gives more of both than those on the dashed line.",
         rows,
         front=("front", [_place(point) for point in front]),
+        hues={short_name(report, chip): i for i, chip in enumerate(chips)},
         x_unit="tokens/s of one user",
         unit="output tokens/s per chip",
         columns=["on the front", "layout", "tokens/s per chip", "tokens/s of one user"],
-        table=_sampled(
-            [
-                [
-                    point["accelerator"],
-                    _layout(point),
-                    f"{point['tokens_per_s_per_accelerator']:,.4g}",
-                    f"{point['interactivity_tokens_per_s']:,.3g}",
-                ]
-                for point in front
-            ]
-        ),
-        marks=[] if promise is None else [(1.0 / promise, f"promised TPOT {format_quantity(promise, 's')}")],
+        table=_sampled([_front_row(report, point) for point in front]),
+        marks=[] if promise is None else [(1.0 / promise, f"TPOT {format_quantity(promise, 's')}")],
     )
+
+
+def _front_row(report: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
+    user, chip = _place(point)
+    return [short_name(report, point["accelerator"]), _layout(point), f"{chip:,.4g}", f"{user:,.3g}"]
 
 
 def _place(point: Mapping[str, Any]) -> tuple[float, float]:
@@ -171,15 +173,16 @@ def latency_charts(number: int, traffic: Mapping[str, Any], found: Mapping[str, 
         points = [(x / factor, 100 * y) for x, y in found[f"{key}_cdf"] if x <= end]
         kept = found["kept"][key]
         title = f"{traffic['name']}, {key.upper()}: P50 {format_quantity(found[f'{key}_s']['p50'], 's')}, P99 {format_quantity(tail, 's')}"
-        # a distribution starts at zero and is drawn to the end of the axis, so that a promise further out has its place
-        points = [(0.0, 0.0), *points, (end / factor, points[-1][1] if points else 0.0)]
-        mark = "" if promise is None else f"{promise_words(traffic['promise'] | {_other(key): None})}"
+        # nobody is faster than the first point; the last is held to the end of the axis, where a promise may stand
+        first = points[0][0] if points else 0.0
+        points = [(0.0, 0.0), (first, 0.0), *points, (end / factor, points[-1][1] if points else 0.0)]
+        mark = promise_words(traffic["promise"] | {_other(key): None})
         charts.append(
             lines_chart(
                 _id(key, number),
                 title,
                 f"Share of {found['requests']:,} simulated requests whose {words} is no longer, on {found['replicas']:,} replicas"
-                + (f"; {share(kept)} keep the promise." if kept is not None else "."),
+                + (f"; {share(kept)} keep what is promised (dotted)." if kept is not None else "."),
                 [Line(label=key.upper(), points=points)],
                 x_unit=unit,
                 unit="% of requests",
@@ -187,7 +190,7 @@ def latency_charts(number: int, traffic: Mapping[str, Any], found: Mapping[str, 
                 table=_sampled([[format_quantity(x, "s"), f"{100 * y:.3g} %"] for x, y in found[f"{key}_cdf"]]),
                 log=False,
                 y_range=(0.0, 100.0),
-                marks=[] if promise is None else [(promise / factor, f"promised: {mark}")],
+                marks=[] if promise is None else [(promise / factor, mark)],
             )
         )
     return tuple(charts)
@@ -246,7 +249,7 @@ def cost_chart(report: Mapping[str, Any], number: int, name: str, tree: Mapping[
     return breakdown_chart(
         _id("cost", number),
         "waterfall",
-        f"{name}: a month",
+        f"{name}, cost of a month",
         f"On {chip}: capital by its life, energy, building and upkeep, shared by what the chips' time goes to.",
         tree,
     )

@@ -24,6 +24,7 @@ from gigawatt.report._serving_rows import (
     SHAPE_COLUMNS,
     TRAFFIC_COLUMNS,
     answer_rows,
+    broken,
     facts,
     image_names,
     is_best,
@@ -84,9 +85,9 @@ def _card(label: str, value: str) -> Card:
 
 
 def _answer(report: Mapping[str, Any]) -> list[Any]:
-    unserved = any(goals["cost"] is None for goals in report["best"].values())
+    bad = any(report["best"][one["name"]]["cost"] is None or broken(report, one) for one in report["traffic"])
     return [
-        Callout(items=[(f"{about}.", sentence) for about, sentence in lead(report)], bad=unserved),
+        Callout(items=[(f"{about}.", sentence) for about, sentence in lead(report)], bad=bad),
         Cards(cards=[_card(label, value) for label, value in answer_rows(report)]),
     ]
 
@@ -127,7 +128,7 @@ def _class(report: Mapping[str, Any], number: int, name: str) -> list[Any]:
     plans = plans_of(report, name)
     if not plans:
         return []
-    money = [
+    money: list[list[str | Cell]] = [
         [_tagged(report, plan, aim, row[0]), *row[1:]]
         for (plan, aim), row in zip(plans, money_rows(report, name), strict=True)
     ]
@@ -156,11 +157,8 @@ def _tagged(report: Mapping[str, Any], plan: Mapping[str, Any], aim: str, text: 
 
 
 def _pareto(report: Mapping[str, Any]) -> list[Any]:
-    return [
-        pareto_chart(number, traffic, points)
-        for number, traffic in enumerate(report["traffic"])
-        if (points := report["pareto"].get(traffic["name"]))
-    ]
+    charts = [pareto_chart(report, number, traffic) for number, traffic in enumerate(report["traffic"])]
+    return [chart for chart in charts if chart is not None]
 
 
 def _day(report: Mapping[str, Any]) -> list[Any]:
@@ -207,8 +205,7 @@ def _cost(report: Mapping[str, Any]) -> list[Any]:
     for number, (name, tree) in enumerate(report["cost"].items()):
         blocks.append(cost_chart(report, number, name, tree))
         if money := report["economics"].get(name):
-            rows = [list(row) for row in economics_rows(money)]
-            blocks.append(Table(columns=["", "value"], rows=rows, title=f"{name}: against what it earns"))
+            blocks.append(Cards(cards=[Card(label=label, value=value) for label, value in economics_rows(money)]))
     return blocks
 
 

@@ -13,7 +13,7 @@ LEAST = {"cost": ("usd_per_month", "least money"), "power": ("peak_w", "least po
 # Rules that left layouts out, the most frequent ones.
 SHOWN_RULES = 5
 
-TRAFFIC_COLUMNS = ("traffic", "a second", "peak", "prompt, mean", "output, mean", "cached", "promise")
+TRAFFIC_COLUMNS = ("traffic", "requests/s", "peak", "prompt, mean", "output, mean", "cached", "promise")
 MONEY_COLUMNS = ("chip", "for", "chips", "range", "peak", "M$/month", "in", "cached", "out", "J/token")
 SHAPE_COLUMNS = ("chip", "for", "layout", "batch", "tok/s\na chip", "tok/s\na user", "TTFT", "TPOT", "set by")
 MISS_COLUMNS = ("traffic", "chip", "what binds", "nearest layout", "TTFT", "TPOT")
@@ -97,11 +97,8 @@ def best_plan(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, A
     chip = report["best"][name][goal]
     if chip is None:
         return None
-    return next(
-        plan
-        for plan in report["plans"]
-        if (plan["class"], plan["accelerator"], plan["objective"]) == (name, chip, goal)
-    )
+    plans: list[Mapping[str, Any]] = report["plans"]
+    return next(p for p in plans if (p["class"], p["accelerator"], p["objective"]) == (name, chip, goal))
 
 
 def best_image(report: Mapping[str, Any], name: str, goal: str) -> Mapping[str, Any] | None:
@@ -159,7 +156,7 @@ def _class_words(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> list[
         misses = [plan for plan in report["plans"] if plan["class"] == name and not plan["feasible"]]
         why = f" {misses[0]['accelerator']}: {misses[0]['reason']}." if misses else ""
         return [(name, f"No chip keeps the promise ({promised}).{why}")]
-    kept = "" if promised == "none" else f" The promise is kept: {promised}."
+    kept = "" if promised == "none" else f" {_kept_words(report, traffic)}."
     one = " The same chip in another layout." if cost["accelerator"] == watts["accelerator"] else ""
     found = [
         (f"{name}, least money", f"{_plan_words(cost)}.{kept}"),
@@ -171,6 +168,27 @@ def _class_words(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> list[
         fewest = min((plan for plan, _ in plans_of(report, name)), key=lambda plan: plan["accelerators"])
         found.insert(0, (f"{name}, fewest accelerators", f"{_plan_words(fewest)}."))
     return found
+
+
+def kept_shares(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> dict[str, float]:
+    """Return the shares of simulated requests that keep the promised TTFT and TPOT; empty where none is known."""
+    found = report["simulation"].get(traffic["name"])
+    kept = {} if found is None else {key.upper(): found["kept"][key] for key in ("ttft", "tpot")}
+    return {key: value for key, value in kept.items() if value is not None}
+
+
+def broken(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> bool:
+    """Return whether the simulation is saturated or keeps a promise for fewer requests than was asked."""
+    found, asked = report["simulation"].get(traffic["name"]), traffic["promise"]["percentile"]
+    short = asked is not None and any(value < asked for value in kept_shares(report, traffic).values())
+    return short or (found is not None and found["saturated"])
+
+
+def _kept_words(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> str:
+    promised, kept = promise_words(traffic["promise"]), kept_shares(report, traffic)
+    verdict = "The simulation breaks the promise" if broken(report, traffic) else "The promise is kept"
+    simulated = " and ".join(f"{key} for {share(value)}" for key, value in kept.items())
+    return f"{verdict}: {promised}" + (f"; simulated, {simulated} of requests" if kept else "")
 
 
 def _plan_words(plan: Mapping[str, Any]) -> str:
@@ -218,7 +236,9 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         lead_in = f"{traffic['name']}, " if many else ""
         for goal, (_, label) in LEAST.items():
             plan = best_plan(report, traffic["name"], goal)
-            rows.append((f"{lead_in}{label}", "no chip keeps the promise" if plan is None else _best_words(plan)))
+            rows.append(
+                (f"{lead_in}{label}", "no chip keeps the promise" if plan is None else _best_words(report, plan))
+            )
         plan = best_plan(report, traffic["name"], "cost")
         if plan is not None:
             each = plan["usd_per_million"]
@@ -227,38 +247,37 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows += _kept_rows(report, traffic, lead_in)
     for name in image_names(report):
         row = best_image(report, name, "cost")
-        words = "no chip is fast enough" if row is None else f"{price(row['usd_per_image'])}; {row['accelerator']}"
+        words = (
+            "no chip is fast enough"
+            if row is None
+            else f"{price(row['usd_per_image'])}; {short_name(report, row['accelerator'])}"
+        )
         rows.append((f"{name}, an image", words))
     for goal, (_, label) in LEAST.items():
         total = report["totals"][goal]
         if total["accelerators"] is not None:
-            words = f"{whole(total['accelerators'])} accelerators; {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['mean_w'], 'W')} in the mean"
-            rows.append((f"in all, {label}", f"{words}, {quantity(total['usd_per_month'], 'USD')} a month"))
+            words = f"{whole(total['accelerators'])}; {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['mean_w'], 'W')} in the mean"
+            rows.append(
+                (f"accelerators in all, {label}", f"{words}, {quantity(total['usd_per_month'], 'USD')} a month")
+            )
     return rows
 
 
-def _best_words(plan: Mapping[str, Any]) -> str:
+def _best_words(report: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     span = f"{whole(plan['accelerators_low'])} to {whole(plan['accelerators_high'])}"
     return (
-        f"{plan['accelerator']}; {whole(plan['accelerators'])} of them ({span}), {format_quantity(plan['peak_w'], 'W')} at the peak, "
+        f"{short_name(report, plan['accelerator'])}; {whole(plan['accelerators'])} of them ({span}), {format_quantity(plan['peak_w'], 'W')} at the peak, "
         f"{format_quantity(plan['usd_per_month'], 'USD')} a month"
     )
 
 
 def _kept_rows(report: Mapping[str, Any], traffic: Mapping[str, Any], lead_in: str) -> list[tuple[str, str]]:
-    found = report["simulation"].get(traffic["name"])
-    if found is None:
-        return []
-    kept = [
-        f"{name} {share(found['kept'][key])}"
-        for key, name in (("ttft", "TTFT"), ("tpot", "TPOT"))
-        if found["kept"][key] is not None
-    ]
+    kept = kept_shares(report, traffic)
     if not kept:
         return []
-    return [
-        (f"{lead_in}promise kept by", f"{' and '.join(kept)}; asked: {promise_words(traffic['promise'])} of requests")
-    ]
+    shares = " and ".join(share(value) for value in kept.values())
+    words = f"{shares}; of simulated requests keep {' and '.join(kept)}, asked: {promise_words(traffic['promise'])}"
+    return [(f"{lead_in}promise kept by", words)]
 
 
 def traffic_rows(report: Mapping[str, Any]) -> list[list[str]]:
