@@ -12,9 +12,7 @@ from rich.console import Console
 from gigawatt.report import print_serving, serving_page
 from gigawatt.report._serving_charts import chip_charts, day_charts, latency_charts, pareto_chart
 from gigawatt.report._serving_rows import (
-    answer_rows,
     layout_words,
-    lead,
     miss_rows,
     money_rows,
     plans_of,
@@ -25,6 +23,7 @@ from gigawatt.report._serving_rows import (
     short_name,
 )
 from gigawatt.report._serving_run import day_columns, day_rows, day_words, image_misses, latency_rows, run_words
+from gigawatt.report._serving_words import answer_rows, lead
 
 FIXTURE = Path(__file__).parents[1] / "data" / "serve-report.json"
 

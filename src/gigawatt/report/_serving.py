@@ -14,10 +14,8 @@ from gigawatt.report._serving_rows import (
     MONEY_COLUMNS,
     SHAPE_COLUMNS,
     TRAFFIC_COLUMNS,
-    facts,
     image_names,
     is_best,
-    lead,
     miss_rows,
     money_rows,
     plans_of,
@@ -38,6 +36,7 @@ from gigawatt.report._serving_run import (
     night_rows,
     run_words,
 )
+from gigawatt.report._serving_words import facts, lead
 from gigawatt.report._training import bars, rows_table
 
 # Columns of words; the others hold numbers.

@@ -23,12 +23,8 @@ from gigawatt.report._serving_rows import (
     MONEY_COLUMNS,
     SHAPE_COLUMNS,
     TRAFFIC_COLUMNS,
-    answer_rows,
-    broken,
-    facts,
     image_names,
     is_best,
-    lead,
     miss_rows,
     money_rows,
     plans_of,
@@ -50,6 +46,7 @@ from gigawatt.report._serving_run import (
     night_rows,
     run_words,
 )
+from gigawatt.report._serving_words import answer_rows, broken, facts, lead
 
 ESTIMATED = "* Kernels of this chip were not measured: what it does is an estimate with a wider range."
 

@@ -214,7 +214,7 @@
       const LINE = 15, left = 60, right = 24, top = legend([...chart.rows.map((row) => row.label), chart.front.label], width);
       const last = Math.max(...chart.rows.flatMap((row) => row.points.map((point) => 1.05 * point[0])), ...chart.marks.map((mark) => 1.2 * mark.x));
       const marks = chart.marks.map((mark) => ({ ...mark, at: mark.x / last * (width - left - right), room: wide(mark.text) })).sort((a, b) => a.at - b.at), rows = levels(marks);
-      const above = top.height + 8 + (marks.length ? LINE * (1 + Math.max(...rows)) : 0);
+      const above = top.height + 12 + (marks.length ? LINE * (1 + Math.max(...rows)) : 0);
       return {
         height: above + 348, grid: { left, right, top: above, bottom: 48 },
         legend: { ...top.legend, data: [...chart.rows.map((row) => row.label), { name: chart.front.label, icon: "path://M0,4h6v2h-6zM9,4h6v2h-6z" }] },
@@ -226,7 +226,7 @@
             name: chart.front.label, type: "line", data: chart.front.points, symbol: "none", color: ink, lineStyle: { color: ink, width: 1.5, type: "dashed" }, silent: true,
             markLine: !marks.length ? undefined : {
               symbol: "none", silent: true, lineStyle: { color: soft, type: "dotted", width: 1.5 },
-              data: marks.map((mark, n) => ({ xAxis: mark.x, label: { formatter: mark.text, color: ink, position: "end", rotate: 0, distance: 5 + LINE * rows[n] } })),
+              data: marks.map((mark, n) => ({ xAxis: mark.x, label: { formatter: mark.text, color: ink, position: "end", rotate: 0, distance: 9 + LINE * rows[n] } })),
             },
           },
         ],
