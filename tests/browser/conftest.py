@@ -1,5 +1,6 @@
 """Pages in a real browser: Debian's Chromium, driven by Playwright, cut off from the network."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 
 import gigawatt
 from gigawatt.planning import build_scenario, goodput_scenario, power_scenario, train_scenario
-from gigawatt.report import build_page, goodput_page, plan_page, power_page, train_page
+from gigawatt.report import build_page, goodput_page, plan_page, power_page, serving_page, train_page
 from gigawatt.scenario import load_scenario
 
 CHROMIUM = shutil.which("chromium")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BUILD = Path(__file__).parents[1] / "data" / "build-small.yaml"
+SERVE = Path(__file__).parents[1] / "data" / "serve-report.json"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -68,6 +70,15 @@ def build_of(*settings):
     return build_page(build_scenario(load_scenario(BUILD, settings)).to_dict())
 
 
+def serve_of(change=lambda report: report):
+    return serving_page(change(json.loads(SERVE.read_text(encoding="utf-8"))))
+
+
+@pytest.fixture
+def serve_html():
+    return serve_of
+
+
 @pytest.fixture
 def build_html():
     return build_of
@@ -87,7 +98,14 @@ def goodput_html():
 def pages(tmp_path_factory, study_folder):
     """The file of each kind of page."""
     folder = tmp_path_factory.mktemp("pages")
-    made = {"plan": plan_of, "train": train_of, "goodput": goodput_of, "power": power_of, "build": build_of}
+    made = {
+        "plan": plan_of,
+        "train": train_of,
+        "goodput": goodput_of,
+        "power": power_of,
+        "build": build_of,
+        "serve": serve_of,
+    }
     for name, make in made.items():
         (folder / f"{name}.html").write_text(make(), encoding="utf-8")
     study = next(study_folder.glob("*.html"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-KINDS = ("plan", "train", "goodput", "power", "build", "study")
+KINDS = ("plan", "train", "goodput", "power", "build", "serve", "study")
 VIEWS = {"wide": (1280, "light"), "dark phone": (390, "dark")}
 HEADINGS = {
     "plan": (
@@ -32,6 +32,20 @@ HEADINGS = {
         "Fleet and power",
         "Under delays",
         "Money",
+    ),
+    "serve": (
+        "The answer",
+        "Traffic",
+        "Chips compared",
+        "Throughput against interactivity",
+        "The day",
+        "Latencies",
+        "Cache and load",
+        "Cost",
+        "Months",
+        "Images",
+        "Launch",
+        "Notes",
     ),
     "study": (
         "The answer",
@@ -180,6 +194,30 @@ def test_a_build_out_is_drawn_over_dates_and_with_a_value_below_zero(visit, writ
         assert words in page.get_by_role("img", name=name).text_content()
     assert page.evaluate(TOUCHING) == []
     assert page.complaints == []
+
+
+def test_a_serving_page_names_chips_promises_and_commands(visit, pages):
+    page = visit(pages["serve"])
+    front = page.get_by_role("img", name="chat: output of a chip against the rate that one user sees")
+    for words in ("GB200", "H100 SXM", "front", "TPOT 40 ms"):
+        assert words in front.text_content()
+    chips = page.get_by_role("group", name="chat: what each chip costs and draws")
+    assert "least money" in chips.get_by_role("rowheader", name="TPU v7 Ironwood").first.inner_text()
+    assert "TTFT 2 s at P95" in page.get_by_role("img", name="chat, TTFT").text_content()
+    command = page.get_by_role("group", name="chat on vLLM")
+    assert command.inner_text().splitlines()[1] == "  --tensor-parallel-size 4 \\"
+
+
+def test_a_promise_far_from_what_is_reached_stays_on_its_chart(visit, write, serve_html):
+    def strict_and_lax(report):
+        for traffic, promise in zip(report["traffic"], ((0.001, 0.001), (60.0, 1.0)), strict=True):
+            traffic["promise"] |= dict(zip(("ttft_s", "tpot_s"), promise, strict=True))
+        return report
+
+    for width in (390, 1280):
+        page = visit(write(serve_html(strict_and_lax)), width)
+        assert page.complaints == []
+        assert page.evaluate(TOUCHING) == []
 
 
 def test_the_filter_finds_assumptions(visit, pages):

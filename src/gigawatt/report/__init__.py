@@ -10,17 +10,20 @@ from gigawatt.report._charts import (
     bars_chart,
     breakdown_chart,
     lines_chart,
+    points_chart,
     shares_chart,
     timeline_chart,
     tornado_chart,
 )
 from gigawatt.report._goodput import print_goodput
 from gigawatt.report._goodput_page import goodput_page
-from gigawatt.report._page import Callout, Card, Cards, Cell, Notes, Section, Table, Text, card, page
+from gigawatt.report._page import Callout, Card, Cards, Cell, Code, Notes, Section, Table, Text, card, page
 from gigawatt.report._plan_page import plan_page
 from gigawatt.report._power import print_power
 from gigawatt.report._power_page import power_page
 from gigawatt.report._schema import plan_schema
+from gigawatt.report._serving import print_serving
+from gigawatt.report._serving_page import serving_page
 from gigawatt.report._supply import print_supply
 from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
@@ -34,6 +37,7 @@ __all__ = [
     "Cards",
     "Cell",
     "Chart",
+    "Code",
     "Line",
     "Notes",
     "Section",
@@ -52,6 +56,7 @@ __all__ = [
     "page",
     "plan_page",
     "plan_schema",
+    "points_chart",
     "power_page",
     "print_build",
     "print_cases",
@@ -66,9 +71,11 @@ __all__ = [
     "print_plan",
     "print_power",
     "print_residuals",
+    "print_serving",
     "print_supply",
     "print_train",
     "rows_to_csv",
+    "serving_page",
     "shares_chart",
     "strategy_words",
     "timeline_chart",

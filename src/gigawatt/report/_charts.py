@@ -174,6 +174,34 @@ def lines_chart(
     }
 
 
+def points_chart(
+    name: str,
+    title: str,
+    caption: str,
+    rows: Mapping[str, Sequence[tuple[float, float, str]]],
+    *,
+    front: tuple[str, Sequence[tuple[float, float]]],
+    hues: Mapping[str, int],
+    x_unit: str,
+    unit: str,
+    columns: Sequence[str],
+    table: Rows,
+    marks: Sequence[tuple[float, str]] = (),
+) -> Chart:
+    """Return a chart of points, (x, y, what it is), one symbol and colour per row, with a dashed line (label, points)
+    along those that no other point beats. `hues` numbers the colours and symbols of the rows; `marks` name values of
+    the x axis, (x, text).
+    """
+    drawn = [{"label": label, "hue": hues[label], "points": list(points)} for label, points in rows.items()]
+    label = f"{title}: {', '.join(rows)}, in {unit} over {x_unit}"
+    return {
+        **_chart(name, "points", title, caption, unit, drawn, label, columns, table),
+        "x_unit": x_unit,
+        "front": {"label": front[0], "points": list(front[1])},
+        "marks": [{"x": x, "text": text} for x, text in marks],
+    }
+
+
 def areas_chart(
     name: str,
     title: str,

@@ -29,6 +29,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Lines to copy as they are, named by their title."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
     """A list of sentences, or of pairs of what a sentence is about and the sentence."""
 
@@ -92,7 +100,7 @@ class Table:
     hint: str = ""
 
 
-Block = str | Text | Notes | Callout | Cards | Table | Chart | tuple[Chart | None, ...] | None
+Block = str | Text | Code | Notes | Callout | Cards | Table | Chart | tuple[Chart | None, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +165,9 @@ def page(
     )
 
 
-def _named(block: str | Text | Notes | Callout | Cards | Table | Chart | tuple[Chart | None, ...]) -> tuple[str, Any]:
+def _named(
+    block: str | Text | Code | Notes | Callout | Cards | Table | Chart | tuple[Chart | None, ...],
+) -> tuple[str, Any]:
     """Return the name of the macro that shows a block, and what it shows."""
     if isinstance(block, str):
         return "text", Text(text=block)

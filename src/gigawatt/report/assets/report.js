@@ -209,6 +209,31 @@
       };
     },
 
+    // points of a symbol and colour per row, with a dashed line along the front; marks name values of the x axis
+    points: (chart, width) => {
+      const LINE = 15, left = 60, right = 24, top = legend([...chart.rows.map((row) => row.label), chart.front.label], width);
+      const last = Math.max(...chart.rows.flatMap((row) => row.points.map((point) => 1.05 * point[0])), ...chart.marks.map((mark) => 1.2 * mark.x));
+      const marks = chart.marks.map((mark) => ({ ...mark, at: mark.x / last * (width - left - right), room: wide(mark.text) })).sort((a, b) => a.at - b.at), rows = levels(marks);
+      const above = top.height + 12 + (marks.length ? LINE * (1 + Math.max(...rows)) : 0);
+      return {
+        height: above + 348, grid: { left, right, top: above, bottom: 48 },
+        legend: { ...top.legend, data: [...chart.rows.map((row) => row.label), { name: chart.front.label, icon: "path://M0,4h6v2h-6zM9,4h6v2h-6z" }] },
+        xAxis: values(chart.x_unit, { min: 0, max: last, nameGap: 28, splitLine: { show: false }, axisLabel: { color: soft, hideOverlap: true, showMaxLabel: false, formatter: short } }),
+        yAxis: values(chart.unit, { min: 0, nameGap: 42, axisLabel: { color: soft, hideOverlap: true, formatter: short } }),
+        series: [
+          ...chart.rows.map((row) => ({ name: row.label, type: "scatter", data: row.points, symbol: SYMBOLS[row.hue % SYMBOLS.length][0], symbolSize: 8, itemStyle: { color: hue(row.hue) }, emphasis: { disabled: true } })),
+          {
+            name: chart.front.label, type: "line", data: chart.front.points, symbol: "none", color: ink, lineStyle: { color: ink, width: 1.5, type: "dashed" }, silent: true,
+            markLine: !marks.length ? undefined : {
+              symbol: "none", silent: true, lineStyle: { color: soft, type: "dotted", width: 1.5 },
+              data: marks.map((mark, n) => ({ xAxis: mark.x, label: { formatter: mark.text, color: ink, position: "end", rotate: 0, distance: 9 + LINE * rows[n] } })),
+            },
+          },
+        ],
+        tooltip: { formatter: (p) => say(`${p.seriesName}, ${p.value[2]}`, `${+p.value[0].toPrecision(3)} ${chart.x_unit}`, `${+p.value[1].toPrecision(3)} ${chart.unit}`) },
+      };
+    },
+
     // what adds up, over a linear axis or dates: one area per row, a line for what they add up to. `held` values stand to
     // the next; rows that do not add up (`filled` false) are lines, with gaps where there is no value
     areas: (chart, width) => {
