@@ -80,10 +80,12 @@ def mean_field(
     rate: Array | float,
     levels: tuple[float, ...] = LEVELS,
     cells: int = 2048,
+    delay_s: Array | float = 0.0,
 ) -> MeanField:
     """Return the steady state of N replicas, `rows` (N,) of `table`, at `rate` requests/s each, (N,).
 
-    `cells` is the resolution of the distribution of waits. Raises InputError for rates below 0, no sequences, no
+    `cells` is the resolution of the distribution of waits; `delay_s` (N, K) passes between the first token and the
+    first decode step of a request and is part of its TPOT, though not of `tpot_mean_s`. Raises InputError for rates below 0, no sequences, no
     tokens, no replicas.
     """
     how = (how or Replicas()).columns(len(rows))
@@ -99,7 +101,9 @@ def mean_field(
         table, rows, mix, decoding=decoding, token_budget=column(how.token_budget), rate=served,
         speculation=how.speculation,
     )  # fmt: skip
-    return assemble(table, rows, mix, how, state=state, bound=bound, rate=given, levels=levels, cells=cells)
+    return assemble(
+        table, rows, mix, how, state=state, bound=bound, rate=given, levels=levels, cells=cells, delay_s=delay_s
+    )
 
 
 def assemble(
@@ -113,6 +117,7 @@ def assemble(
     rate: Array,
     levels: tuple[float, ...] = LEVELS,
     cells: int = 2048,
+    delay_s: Array | float = 0.0,
 ) -> MeanField:
     """Return what requests see of replicas in a known balance, (N,)."""
     saturated = rate >= bound.capacity
@@ -127,7 +132,7 @@ def assemble(
         mean[part], ttft[part] = first_token(how.take(part), mix, state.take(part), waits_of, levels, cells)
     tokens = how.speculation.tokens_per_step
     per_token = state.step_s / tokens
-    tpot = tpot_quantiles(state, mix, how.speculation, levels, _slope(table, rows, mix, how, state))
+    tpot = tpot_quantiles(state, mix, how.speculation, levels, step_slope(table, rows, mix, how, state), delay_s)
     return MeanField(
         levels=levels,
         rate=rate,
@@ -167,7 +172,7 @@ def _decoding(table: StepTable, rows: Integers, mix: LengthMix, how: Replicas, r
     return np.asarray((low + high) / 2.0)
 
 
-def _slope(table: StepTable, rows: Integers, mix: LengthMix, how: Replicas, state: Occupancy) -> Array:
+def step_slope(table: StepTable, rows: Integers, mix: LengthMix, how: Replicas, state: Occupancy) -> Array:
     """Return what one more sequence adds to a step, s (N,)."""
     more = occupancy(
         table, rows, mix, decoding=state.decoding + 1.0, token_budget=column(how.token_budget), rate=state.rate,

@@ -63,25 +63,36 @@ def token_times(state: Occupancy, mix: LengthMix, speculation: Speculation, slop
 
 
 def tpot_quantiles(
-    state: Occupancy, mix: LengthMix, speculation: Speculation, levels: tuple[float, ...], slope_s: Array
+    state: Occupancy,
+    mix: LengthMix,
+    speculation: Speculation,
+    levels: tuple[float, ...],
+    slope_s: Array,
+    delay_s: Array | float = 0.0,
 ) -> Array:
-    """Return the TPOT that a share `levels` of requests with more than one token keeps, s (N, Q); 0 where none has."""
+    """Return the TPOT that a share `levels` of requests with more than one token keeps, s (N, Q); 0 where none has.
+
+    `delay_s` (N, K) passes between the first token and the first decode step: it counts by token as the rest does.
+    """
     kinds = mix.decode_steps > 0.0
     if not kinds.any():
         return np.zeros((len(state.rate), len(levels)))
     weight = mix.weight[kinds] / mix.weight[kinds].sum()
     times = token_times(state, mix, speculation, slope_s)
+    steps = np.maximum(mix.decode_steps / speculation.tokens_per_step, 1.0)
+    shift = np.broadcast_to(delay_s / steps, times.variance.shape)[:, kinds]
+    mean, floor, ceiling = times.mean + shift, times.floor + shift, times.ceiling + shift
     variance = np.maximum(times.variance[:, kinds], 1e-30)
     # most steps hold prefill: the distance is to the longest step, else to the shortest
-    down = times.ceiling - times.mean < times.mean - times.floor
-    away = np.maximum(np.where(down, times.ceiling - times.mean, times.mean - times.floor), 1e-15)
+    down = ceiling - mean < mean - floor
+    away = np.maximum(np.where(down, ceiling - mean, mean - floor), 1e-15)
     third = variance / (9.0 * away**2)
     found = np.empty((len(state.rate), len(levels)))
     for column, level in enumerate(levels):
-        low, high = times.floor[:, 0].copy(), np.maximum(times.ceiling[:, 0], times.mean[:, 0] + 1e-12)
+        low, high = floor.min(axis=1), np.maximum(ceiling.max(axis=1), mean.max(axis=1) + 1e-12)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2.0
-            distance = np.where(down, times.ceiling - middle[:, None], middle[:, None] - times.floor)
+            distance = np.where(down, ceiling - middle[:, None], middle[:, None] - floor)
             z = (np.cbrt(np.maximum(distance, 0.0) / away) - (1.0 - third)) / np.sqrt(third)
             reached = np.where(down, normal_beyond(z), 1.0 - normal_beyond(z)) @ weight
             low, high = np.where(reached < level, middle, low), np.where(reached < level, high, middle)
