@@ -404,7 +404,6 @@ def mooncake(path):
     )
 
 
-@pytest.mark.skipif(not MOONCAKE.exists(), reason="the trace is packaged with the workloads")
 def test_a_boundless_cache_reuses_what_the_published_trace_allows():
     """37 % of the input tokens of the Mooncake conversation trace repeat leading blocks of 512 tokens seen before."""
     asked = mooncake(MOONCAKE)
