@@ -134,7 +134,8 @@ def _requests(requests: Requests) -> Iterator[Problem]:
     if set(sizes.values()) - {count}:
         return
     arrival = requests.arrival_s
-    if not bool((arrival >= 0).all() and (arrival < float("inf")).all() and (arrival[1:] >= arrival[:-1]).all()):
+    own = arrival[requests.after < 0] if len(requests.after) else arrival  # what waits for another comes when it may
+    if not bool((arrival >= 0).all() and (arrival < float("inf")).all() and (own[1:] >= own[:-1]).all()):
         yield Problem(
             message="times rise from zero on", path="requests.arrival_s", allowed="sorted seconds, none negative"
         )

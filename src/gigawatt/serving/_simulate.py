@@ -83,7 +83,7 @@ def world_of(
     due = np.full(total, np.inf)
     events = count + total + len(pools) + 1
     transfer = _transfer_s(service)
-    span = float(requests.arrival_s[-1]) or 1.0
+    span = float(requests.arrival_s.max()) or 1.0
     return kernel.World(
         key=_key(seed),
         routing=ROUTERS.index(service.router),

@@ -33,7 +33,7 @@ __all__ = ["World", "compiled", "run", "state"]
 MODULES = (state, chance, windows, heap, memory, batch, admission, steps, flow, loop)
 
 # The others are written out where they are called. The tables are passed by value, so calls are dear to run and to
-# compile; what is long or called from many places stays a function. Chosen by trial: a first compilation takes 25 s, 90 s
+# compile; what is long or called from many places stays a function. Chosen by trial: a first compilation takes 25 s, 52 s
 # with all functions apart, more with fewer apart; the run takes half as long as with all apart.
 SEPARATE = (
     "accepted",

@@ -66,12 +66,12 @@ from gigawatt.serving._kernel.state import (
     N,
     World,
 )
-from gigawatt.serving._kernel.steps import begin, wake
+from gigawatt.serving._kernel.steps import begin, set_due, wake
 from gigawatt.serving._kernel.windows import mark, pour
 
 
 def finish_steps(w: World, p: int) -> None:
-    """End the steps under way of a replica, and begin the next."""
+    """End the steps under way of a replica; the next begin when all else that happens at this time is done."""
     rep, clock = w.rep, w.clock
     t, q, steps = w.due[p], rep[p, POOL], rep[p, STEPS]
     since, n = clock[p, BEGUN], rep[p, TAKES]
@@ -91,7 +91,7 @@ def finish_steps(w: World, p: int) -> None:
         made += prefilled(w, p, q, t)
     rep[p, DECODED] += made
     pour(w, q, W_TOKENS, since, t, float(made))
-    begin(w, p, t)
+    set_due(w, p, t)
 
 
 def note(w: World, since: float, t: float, steps: int, n: int) -> None:
@@ -205,8 +205,10 @@ def run(w: World) -> float:
         elif arrival == t:
             arrive(w, r, t)
             r += 1
-        else:
+        elif w.rep[p, STEPS] > 0:
             finish_steps(w, p)
+        else:
+            begin(w, p, t)
     for p in range(w.rep.shape[0]):
         switch(w, p, OFF, t)
     for r in range(requests):

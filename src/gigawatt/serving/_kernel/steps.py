@@ -208,9 +208,8 @@ def cut(w: World, p: int, t: float) -> None:
 
 
 def wake(w: World, p: int, t: float) -> None:
-    """Let a replica see that something has changed."""
-    rep = w.rep
-    if rep[p, STEPS] == 0:
-        begin(w, p, t)
-    elif rep[p, STEPS] > 1:
+    """Let a replica see that something has changed: at once, but after all else that happens at this time."""
+    if w.rep[p, STEPS] == 0:
+        set_due(w, p, t)
+    elif w.rep[p, STEPS] > 1:
         cut(w, p, t)
