@@ -22,7 +22,7 @@ from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Transformer, transformer_of
 from gigawatt.serving import SERVING_PRECISIONS, Served, engine_constants, step_table
 from gigawatt.serving._length_mix import LengthMix
-from gigawatt.serving._offers import Offer, Promise, possible_layouts
+from gigawatt.serving._offers import Offer, PlanPromise, possible_layouts
 from gigawatt.serving._search import Plans, search
 
 CHIPS = (
@@ -98,7 +98,7 @@ def w3(share: float) -> None:
     model = transformer_of(catalog.model_entry("Llama 3.1 70B"))
     known = offers(catalog, model, ("H100 SXM",), 32)
     built = time.process_time()
-    plans = search(known, LengthMix.of(4000, 1000), Promise(ttft_s=2.0, tpot_s=0.05, share=share), accelerators=32)
+    plans = search(known, LengthMix.of(4000, 1000), PlanPromise(ttft_s=2.0, tpot_s=0.05, share=share), accelerators=32)
     end = time.process_time()
     print(
         f"W3, for {share:.0%} of requests: {end - start:.2f} CPU s ({time.perf_counter() - wall:.2f} wall), search {end - built:.2f}; {plans.generated / (end - built):,.0f} per s"
@@ -112,7 +112,7 @@ def batch() -> None:
     start = time.process_time()
     known = offers(catalog, model, CHIPS, 32)
     built = time.process_time()
-    plans = search(known, LengthMix.of(4000, 1000), Promise(ttft_s=2.0, tpot_s=0.05), accelerators=32)
+    plans = search(known, LengthMix.of(4000, 1000), PlanPromise(ttft_s=2.0, tpot_s=0.05), accelerators=32)
     end = time.process_time()
     in_full = plans.judged
     print(

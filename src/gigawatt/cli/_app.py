@@ -27,6 +27,7 @@ from gigawatt.cli._common import (
 )
 from gigawatt.cli._goodput import goodput
 from gigawatt.cli._power import power
+from gigawatt.cli._serve import serve
 from gigawatt.cli._train import train_app
 from gigawatt.errors import GigawattError, InputError, OutputError, Problem, nearest_name
 
@@ -46,6 +47,7 @@ app.add_typer(calibrate_app, name="calibrate")
 app.command()(goodput)
 app.command()(power)
 app.command()(build)
+app.command()(serve)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a YAML file.", show_default=False)]
 

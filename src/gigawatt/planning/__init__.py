@@ -20,6 +20,7 @@ from gigawatt.planning._result import (
     Plan,
     Sensitivity,
 )
+from gigawatt.planning._serve import ServeReport, serve_scenario
 from gigawatt.planning._train import TrainReport, train_scenario, why
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Plan",
     "PowerReport",
     "Sensitivity",
+    "ServeReport",
     "TrainReport",
     "as_written",
     "ask",
@@ -55,6 +57,7 @@ __all__ = [
     "plan_scenario",
     "power_scenario",
     "resolve",
+    "serve_scenario",
     "train_scenario",
     "why",
     "with_imported",

@@ -1,12 +1,13 @@
-"""One class of traffic on one kind of accelerator: the layout, batch and load with which the promise is kept at least cost
-or at least power, and the nearest miss where it cannot be kept.
+"""One class of traffic on one kind of accelerator: the plan that keeps the promise at least cost or at least power, and
+the nearest miss where none does.
 
-    chip x precision -> step table of all layouts -> mean field at every budget and load -> those that keep the promise
+    chip x precision -> step table of all layouts -> search -> the best unit -> its mean field in full
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,348 +16,357 @@ from numpy.typing import NDArray
 
 from gigawatt import serving
 from gigawatt.errors import InputError, Problem
-from gigawatt.model import Transformer
-from gigawatt.planning._serve_chips import ServingChip
+from gigawatt.model import PRECISIONS, Transformer, kv_cache_bytes_per_token
+from gigawatt.planning._serve_chips import HOUR, ServingChip
 from gigawatt.planning._serve_traffic import Demand, burstiness
-from gigawatt.quantity import format_quantity
 from gigawatt.scenario import LayoutItem, Scenario, ServingSection
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 OBJECTIVES = ("cost", "power")
-# Loads of a replica that are tried, as shares of what it can stand.
-LOADS = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.78, 0.85, 0.9, 0.94, 0.97)
-BUDGETS = (512, 2048, 8192)
-MOST_SEQUENCES = 1024
-# Resolution of waits in the search; the plan that is chosen is looked at in full.
-COARSE, FINE = 256, 2048
-# Accelerators of a replica: up to one server or one scale-up domain, and for large models of experts some servers.
-LARGEST_REPLICA, LARGEST_WIDE = 16, 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A chip in one number format with the step times of its layouts."""
-
-    chip: ServingChip
-    precision: serving.ServingPrecision
-    layouts: serving.Layouts
-    table: serving.StepTable
-
-    def words(self, row: int) -> str:
-        """Return a layout in words: TP8, TP1 EP32 DP32, TP8 PP2."""
-        degrees = {
-            "TP": self.layouts.tensor_parallel,
-            "PP": self.layouts.pipeline_parallel,
-            "EP": self.layouts.expert_parallel,
-            "DP": self.layouts.attention_data_parallel,
-        }
-        return " ".join(f"{name}{int(d[row])}" for name, d in degrees.items() if name == "TP" or d[row] > 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
-    """Everything that was evaluated for a class on a chip, N rows; `kept` where the promise holds."""
-
-    offer: Integers
-    row: Integers
-    budget: Array
-    rate: Array
-    ttft_s: Array
-    tpot_s: Array
-    kept: NDArray[np.bool_]
-    watts: Array
-    usd_per_s: Array
-    tokens_per_s: Array
-    interactivity: Array
+# Accelerators of the largest unit that is tried (a replica, or pools side by side), where no layout is given.
+LARGEST_UNIT = 64
+# A time that nobody promised.
+NO_PROMISE_S = 1e6
+# Energy is a small part of the cost of an accelerator; in the search it is that of this many sequences.
+TYPICAL_SEQUENCES = 64.0
+# Points of the front of a class that are shown.
+SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassPlan:
-    """How one class is served on one kind of accelerator under one objective. `state` is the mean field of a replica at
-    `rate` requests/s; without it `reason` says what stands in the way.
+    """How one class is served on one kind of accelerator under one objective. `unit` is the plan that is copied (one
+    row), `rate` the requests/s that one copy serves, `state` and `prefill` the mean field of its replicas at that rate.
+    Without a unit `reason` says what stands in the way.
     """
 
     demand: Demand
     chip: ServingChip
     objective: str
     reason: str
-    offer: Offer | None = None
-    row: int = 0
-    token_budget: int = 0
+    offers: tuple[serving.Offer, ...] = ()
+    unit: serving.Candidates | None = None
     rate: float = 0.0
     state: serving.MeanField | None = None
-    nearest: dict[str, Any] | None = None
-    searched: dict[str, Any] = field(default_factory=dict)
+    prefill: serving.MeanField | None = None
+    ttft_s: tuple[float, float] = (0.0, 0.0)
+    tpot_s: tuple[float, float] = (0.0, 0.0)
+    handover: serving.Handover | None = None
+    nearest: Mapping[str, Any] | None = None
+    searched: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
         """Whether the promise can be kept."""
-        return self.state is not None and not self.reason
+        return self.unit is not None
 
     @property
-    def accelerators_per_replica(self) -> int:
-        """Accelerators of one replica."""
-        assert self.offer is not None
-        return int(self.offer.table.accelerators[self.row])
+    def offer(self) -> serving.Offer:
+        """The chip and format of the replicas that decode."""
+        assert self.unit is not None
+        return self.offers[int(self.unit.offer[0])]
 
-    def decoding(self, share: float = 1.0) -> float:
-        """Sequences that a replica works on at a share of its planned load."""
+    @property
+    def row(self) -> int:
+        """The layout of the replicas that decode."""
+        assert self.unit is not None
+        return int(self.unit.row[0])
+
+    @property
+    def copies(self) -> int:
+        """Units that the search put side by side."""
+        assert self.unit is not None
+        return int(self.unit.copies[0])
+
+    @property
+    def disaggregated(self) -> bool:
+        """Whether prefill has a pool of its own."""
+        return self.unit is not None and int(self.unit.prefill_replicas[0]) > 0
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of one unit that decode."""
+        assert self.unit is not None
+        return int(self.unit.replicas[0])
+
+    @property
+    def prefill_replicas(self) -> int:
+        """Replicas of one unit that only prefill."""
+        assert self.unit is not None
+        return int(self.unit.prefill_replicas[0])
+
+    @property
+    def prefill_offer(self) -> serving.Offer:
+        """The chip and format of the replicas that prefill."""
+        assert self.unit is not None
+        return self.offers[int(self.unit.prefill_offer[0])]
+
+    @property
+    def prefill_accelerators(self) -> int:
+        """Accelerators of one unit that only prefill."""
+        if not self.disaggregated:
+            return 0
+        assert self.unit is not None
+        return self.prefill_replicas * int(self.prefill_offer.table.accelerators[int(self.unit.prefill_row[0])])
+
+    @property
+    def accelerators_per_unit(self) -> int:
+        """Accelerators of one unit."""
+        return self.replicas * int(self.offer.table.accelerators[self.row]) + self.prefill_accelerators
+
+    def unit_watts(self, share: float = 1.0) -> float:
+        """Return what the site draws for a unit at a share of its planned load, W."""
         assert self.state is not None
-        return float(self.state.decoding[0]) * share
+        own = self.accelerators_per_unit - self.prefill_accelerators
+        watts = own * float(self.chip.site_watts(float(self.state.decoding[0]) * share))
+        if self.prefill is not None:
+            busy = min(float(self.prefill.prefill_load[0]) * share, 1.0)
+            idle = float(self.chip.site_watts(0.0))
+            watts += self.prefill_accelerators * (idle + busy * (float(self.chip.site_watts(1e4)) - idle))
+        return watts
+
+
+def words(offer: serving.Offer, row: int) -> str:
+    """Return a layout in words: TP8, TP1 EP32 DP32, TP8 PP2."""
+    degrees = {
+        "TP": offer.layouts.tensor_parallel,
+        "PP": offer.layouts.pipeline_parallel,
+        "EP": offer.layouts.expert_parallel,
+        "DP": offer.layouts.attention_data_parallel,
+    }
+    return " ".join(f"{name}{int(d[row])}" for name, d in degrees.items() if name == "TP" or d[row] > 1)
 
 
 def offers_of(
     scenario: Scenario, section: ServingSection, chip: ServingChip, model: Transformer
-) -> tuple[tuple[Offer, ...], dict[str, int]]:
-    """Return a chip in every format that is asked for, with the layouts in which the model fits, and how many layouts
-    were generated and did not fit.
+) -> tuple[serving.Offer, ...]:
+    """Return a chip in every format that is asked for, with every layout that a model allows, or the given one.
+
+    Raises InputError for a layout that no replica has.
     """
-    engine = section.engine or "any"
-    constants = serving.engine_constants(engine, chip.name)
-    offers, counts = [], {"generated": 0, "does not fit": 0}
-    for name in section.precision or [p for p in ("bf16", "fp8", "fp4") if p in chip.chip.flop_per_s] or ["bf16"]:
+    constants = serving.engine_constants(section.engine or "any", chip.name)
+    found = []
+    for name in section.precision or _formats(chip):
         precision = serving.SERVING_PRECISIONS[name]
         if section.kv_precision is not None:
-            precision = _with_cache(precision, section.kv_precision)
+            precision = replace(precision, kv_cache=section.kv_precision)
         layouts = _layouts(scenario, section.layout, model, chip)
         most = int(layouts.accelerators.max())
         served = serving.Served(
             model=model, chip=chip.chip, fabric=chip.fabric(most), precision=precision, constants=constants
         )
-        table = serving.step_table(served, layouts)
-        fits = table.kv_capacity_bytes > 0
-        counts["generated"] += len(fits)
-        counts["does not fit"] += int((~fits).sum())
-        if fits.any():
-            offers.append(Offer(chip=chip, precision=precision, layouts=layouts, table=table))
-    return tuple(offers), counts
+        typical = float(chip.usd_per_s(chip.site_watts(TYPICAL_SEQUENCES)))
+        cache = replace(PRECISIONS["bf16"], kv_cache=precision.kv_cache)
+        out = chip.accelerator.scale_out_bytes_per_s
+        found.append(
+            serving.Offer(
+                chip=chip.name,
+                precision=name,
+                table=serving.step_table(served, layouts),
+                layouts=layouts,
+                usd_per_hour=typical * HOUR,
+                watts=chip.site_watts,
+                out_bytes_per_s=out.best if out is not None else math.inf,
+                token_bytes=kv_cache_bytes_per_token(model, cache),
+            )
+        )
+    return tuple(found)
 
 
-def _with_cache(precision: serving.ServingPrecision, kv: str) -> serving.ServingPrecision:
-    return replace(precision, kv_cache=kv)
+def _formats(chip: ServingChip) -> list[str]:
+    return [name for name in ("bf16", "fp8", "fp4") if name in chip.chip.flop_per_s] or ["bf16"]
 
 
 def _layouts(scenario: Scenario, pinned: LayoutItem | None, model: Transformer, chip: ServingChip) -> serving.Layouts:
-    """Return every layout of a replica that divides the model, or the pinned ones."""
     domain = chip.accelerator.scale_up_domain or 1
+    if pinned is None:
+        every = serving.possible_layouts(model, LARGEST_UNIT, domain)
+        plain = np.flatnonzero(every.pipeline_parallel == 1)
+        return serving.Layouts(**{name: getattr(every, name)[plain] for name in every.__dataclass_fields__})
+    degrees = {name: value or 1 for name, value in pinned.model_dump().items()}
     experts = model.experts.experts if model.experts else 1
-    found = []
-    wide = LARGEST_WIDE if experts >= 32 else LARGEST_REPLICA
-    pins = pinned or LayoutItem.model_construct()
-    powers = [2**i for i in range(9)]
-    for tp in [pins.tensor_parallel] if pins.tensor_parallel else [p for p in powers if p <= min(domain, 16)]:
-        for pp in [pins.pipeline_parallel] if pins.pipeline_parallel else [1, 2]:
-            for dp in (
-                [pins.attention_data_parallel]
-                if pins.attention_data_parallel
-                else ([1, *powers[1:]] if experts > 1 else [1])
-            ):
-                size = tp * pp * dp
-                if not pinned and (size > wide or model.heads % tp):
-                    continue
-                stage = tp * dp
-                for ep in [pins.expert_parallel] if pins.expert_parallel else sorted({1, stage}):
-                    if (experts > 1 and stage % ep == 0 and (ep <= experts)) or (experts == 1 and ep == 1):
-                        found.append((tp, pp, ep, dp))
-    if not found:
+    stage = degrees["tensor_parallel"] * degrees["attention_data_parallel"]
+    wrong = model.heads % degrees["tensor_parallel"] or stage % degrees["expert_parallel"]
+    if wrong or degrees["expert_parallel"] > experts or (experts == 1 and degrees["attention_data_parallel"] > 1):
         raise InputError(
             Problem(
                 message="no replica has this layout",
                 location=scenario.place("serving.layout"),
                 path="serving.layout",
-                found=", ".join(f"{k} {v}" for k, v in pins.model_dump().items() if v is not None),
-                allowed=f"tensor_parallel that divides {model.heads} heads; expert_parallel that divides tensor_parallel x attention_data_parallel, at most {experts} experts",
+                found=", ".join(f"{name} {value}" for name, value in degrees.items()),
+                allowed=f"tensor_parallel that divides {model.heads} heads; expert_parallel that divides tensor_parallel x attention_data_parallel, at most {experts}; attention_data_parallel above 1 for models with experts",
             )
         )
-    columns = np.array(sorted(set(found))).T
-    return serving.Layouts.of(*columns)
+    return serving.Layouts.of(**degrees)
 
 
 def plan_class(
-    section: ServingSection, demand: Demand, chip: ServingChip, offers: Sequence[Offer], counts: dict[str, int]
-) -> tuple[tuple[ClassPlan, ...], Considered | None]:
-    """Return the plans of a class on a chip, one per objective, and everything that was considered."""
-    if not offers:
-        reason = f"the model does not fit: no layout of {chip.name} leaves memory for keys and values"
-        return tuple(ClassPlan(demand=demand, chip=chip, objective=o, reason=reason) for o in OBJECTIVES), None
-    seen = _consider(section, demand, chip, offers)
-    searched = {
-        "generated": counts["generated"] * len(BUDGETS) * len(LOADS),
-        "evaluated": len(seen.rate),
-        "feasible": int(seen.kept.sum()),
-        "rejected": {"does not fit into memory": counts["does not fit"] * len(BUDGETS) * len(LOADS)},
-    }
-    plans = []
-    for objective in OBJECTIVES:
-        cost = seen.usd_per_s if objective == "cost" else seen.watts
-        if seen.kept.any():
-            best = int(np.argmin(np.where(seen.kept, cost / np.maximum(seen.rate, 1e-30), np.inf)))
-            plans.append(_chosen(section, demand, chip, offers, seen, best, objective, searched))
-        else:
-            plans.append(_missed(section, demand, chip, offers, seen, objective, searched))
-    return tuple(plans), seen
-
-
-def _consider(section: ServingSection, demand: Demand, chip: ServingChip, offers: Sequence[Offer]) -> Considered:
-    mix = serving.LengthMix.of_requests(demand.sample, cached=demand.cached, outputs=1)
+    section: ServingSection, demand: Demand, chip: ServingChip, offers: tuple[serving.Offer, ...]
+) -> tuple[tuple[ClassPlan, ...], list[dict[str, Any]]]:
+    """Return the plans of a class on a chip, one per objective, and the front of tokens/s per accelerator against
+    tokens/s of a user.
+    """
     promise = demand.traffic.promise
-    budgets = np.array([section.token_budget] if section.token_budget else BUDGETS, dtype=np.float64)
-    parts = []
-    for index, offer in enumerate(offers):
-        fit = np.flatnonzero(offer.table.kv_capacity_bytes > 0)
-        rows, budget = (x.ravel() for x in np.meshgrid(fit, budgets, indexing="ij"))
-        how = _how(section, demand, budget)
-        top = serving.mean_field(offer.table, rows, mix, how, rate=0.0, levels=(0.5,), cells=64).capacity
-        stands = np.flatnonzero(top > 0)
-        if not len(stands):
-            continue
-        r, b, load = (
-            np.repeat(rows[stands], len(LOADS)),
-            np.repeat(budget[stands], len(LOADS)),
-            np.tile(LOADS, len(stands)),
-        )
-        rate = np.repeat(top[stands], len(LOADS)) * load
-        at = serving.mean_field(
-            offer.table, r, mix, _how(section, demand, b), rate=rate, levels=(0.5, promise.percentile), cells=COARSE
-        )
-        each = offer.table.accelerators[r]
-        watts = each * chip.site_watts(at.decoding)
-        kept = (at.ttft_s[:, 1] <= (promise.ttft_s or np.inf)) & (at.tpot_s[:, 1] <= (promise.tpot_s or np.inf))
-        parts.append(
-            Considered(
-                offer=np.full(len(r), index),
-                row=r,
-                budget=b,
-                rate=rate,
-                ttft_s=at.ttft_s[:, 1],
-                tpot_s=at.tpot_s[:, 1],
-                kept=kept & (at.preemption_risk < 0.05),
-                watts=watts,
-                usd_per_s=each * chip.fixed_usd_per_s + watts * chip.usd_per_joule,
-                tokens_per_s=at.output_tokens_per_s / each,
-                interactivity=1.0 / np.maximum(at.tpot_s[:, 0], 1e-9),
-            )
-        )
-    if not parts:
-        empty = np.zeros(0)
-        return Considered(
-            offer=empty.astype(np.int64), row=empty.astype(np.int64), budget=empty, rate=empty, ttft_s=empty,
-            tpot_s=empty, kept=empty.astype(bool), watts=empty, usd_per_s=empty, tokens_per_s=empty, interactivity=empty,
-        )  # fmt: skip
-    return Considered(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Considered.__dataclass_fields__})
-
-
-def _how(section: ServingSection, demand: Demand, budget: Array | float) -> serving.Replicas:
-    return serving.Replicas(
-        max_sequences=float(section.max_sequences or MOST_SEQUENCES),
-        token_budget=budget,
-        burstiness=burstiness(demand),
-        speculation=serving.Speculation(draft_tokens=int(section.draft_tokens), acceptance=section.acceptance or 0.0)
-        if section.draft_tokens
-        else serving.Speculation(),
+    largest = max(int(offer.table.accelerators.max()) for offer in offers)
+    found = serving.search(
+        offers,
+        demand.mix,
+        serving.PlanPromise(
+            ttft_s=promise.ttft_s or NO_PROMISE_S, tpot_s=promise.tpot_s or NO_PROMISE_S, share=promise.percentile
+        ),
+        accelerators=max(LARGEST_UNIT, 3 * largest if section.layout else largest),
+        space=_space(section, demand),
+        objective="cost",
     )
+    searched = {
+        "generated": found.generated,
+        "evaluated": found.judged,
+        "feasible": found.feasible,
+        "rejected": dict(found.rejected),
+    }
+    if found.found is None:
+        return tuple(_missed(demand, chip, objective, found, searched) for objective in OBJECTIVES), []
+    plans = [
+        _chosen(
+            section,
+            demand,
+            chip,
+            offers,
+            found.found.take(slice(found.best[goal], found.best[goal] + 1)),
+            goal,
+            searched,
+        )  # type: ignore[index]
+        for goal in OBJECTIVES
+    ]
+    return tuple(plans), _front(found, chip, offers)
+
+
+def _space(section: ServingSection, demand: Demand) -> serving.Space:
+    space = serving.Space(
+        aggregated=section.disaggregated != "yes",
+        disaggregated=section.disaggregated in ("yes", "search"),
+        burstiness=burstiness(demand),
+        speculation=_speculation(section),
+    )
+    if section.token_budget:
+        space = replace(space, token_budgets=(float(section.token_budget),))
+    if section.max_sequences:
+        space = replace(space, sequences=tuple(n for n in space.sequences if n <= section.max_sequences))
+    return space
+
+
+def _speculation(section: ServingSection) -> serving.Speculation:
+    return serving.Speculation(draft_tokens=int(section.draft_tokens or 0), acceptance=section.acceptance or 0.0)
 
 
 def _chosen(
     section: ServingSection,
     demand: Demand,
     chip: ServingChip,
-    offers: Sequence[Offer],
-    seen: Considered,
-    best: int,
+    offers: tuple[serving.Offer, ...],
+    unit: serving.Candidates,
     objective: str,
-    searched: dict[str, Any],
+    searched: Mapping[str, Any],
 ) -> ClassPlan:
-    offer, row = offers[int(seen.offer[best])], int(seen.row[best])
-    at = serving.mean_field(
-        offer.table,
-        np.array([row]),
-        demand.mix,
-        _how(section, demand, np.array([seen.budget[best]])),
-        rate=float(seen.rate[best]),
-        levels=(0.5, demand.traffic.promise.percentile, 0.99),
-        cells=FINE,
+    levels = (0.5, demand.traffic.promise.percentile, 0.99)
+    rate = float(unit.rate[0] / unit.copies[0])
+    offer, count = offers[int(unit.offer[0])], float(unit.replicas[0])
+    speculation = _speculation(section)
+    how = serving.Replicas(
+        max_sequences=np.inf,
+        token_budget=unit.token_budget,
+        replicas=count,
+        burstiness=burstiness(demand),
+        speculation=speculation,
     )
+    first, handover = None, None
+    if unit.prefill_replicas[0] > 0:
+        makers = float(unit.prefill_replicas[0])
+        source = offers[int(unit.prefill_offer[0])]
+        each = float(source.table.accelerators[int(unit.prefill_row[0])])
+        handover = serving.Handover(token_bytes=offer.token_bytes, bytes_per_s=source.out_bytes_per_s * each)
+        both = serving.disaggregated(
+            serving.Pools(
+                table=source.table,
+                rows=unit.prefill_row,
+                how=replace(
+                    how,
+                    token_budget=unit.prefill_budget,
+                    replicas=makers,
+                    speculation=serving.Speculation(),
+                    router="least_loaded",
+                ),
+            ),
+            serving.Pools(table=offer.table, rows=unit.row, how=how),
+            demand.mix,
+            rate=rate,
+            handover=handover,
+            levels=levels,
+        )
+        state, first, ttft, tpot = both.decode, both.prefill, both.prefill.ttft_s[0], both.tpot_s[0]
+    else:
+        state = serving.mean_field(offer.table, unit.row, demand.mix, how, rate=rate / count, levels=levels)
+        ttft, tpot = state.ttft_s[0], state.tpot_s[0]
     return ClassPlan(
         demand=demand,
         chip=chip,
         objective=objective,
         reason="",
-        offer=offer,
-        row=row,
-        token_budget=int(seen.budget[best]),
-        rate=float(seen.rate[best]),
-        state=at,
+        offers=offers,
+        unit=unit,
+        rate=rate,
+        state=state,
+        prefill=first,
+        ttft_s=(float(ttft[0]), float(ttft[1])),
+        tpot_s=(float(tpot[0]), float(tpot[1])),
+        handover=handover,
         searched=searched,
     )
 
 
 def _missed(
-    section: ServingSection,
-    demand: Demand,
-    chip: ServingChip,
-    offers: Sequence[Offer],
-    seen: Considered,
-    objective: str,
-    searched: dict[str, Any],
+    demand: Demand, chip: ServingChip, objective: str, found: serving.Plans, searched: Mapping[str, Any]
 ) -> ClassPlan:
-    """Return the nearest miss: the plan whose larger excess over the promise is smallest."""
-    promise = demand.traffic.promise
-    if not len(seen.rate):
-        longest = int((demand.sample.prompt_tokens + demand.sample.output_tokens).max())
-        room = max(
-            float((np.maximum(o.table.kv_capacity_bytes, 0.0) / np.maximum(o.table.kv_bytes, 1e-30)).max())
-            for o in offers
-        )
-        reason = f"no request fits: the largest replica holds {room:,.0f} tokens of keys and values, the longest request needs {longest:,}"
-        return ClassPlan(demand=demand, chip=chip, objective=objective, reason=reason, searched=searched)
-    over = np.maximum(seen.ttft_s / (promise.ttft_s or np.inf), seen.tpot_s / (promise.tpot_s or np.inf))
-    best = int(np.argmin(np.where(np.isfinite(over), over, 1e30)))
-    near = _chosen(section, demand, chip, offers, seen, best, objective, searched)
-    words = []
-    for name, found, promised in (
-        ("TTFT", seen.ttft_s[best], promise.ttft_s),
-        ("TPOT", seen.tpot_s[best], promise.tpot_s),
-    ):
-        if promised is not None and found > promised:
-            words.append(
-                f"{name} of {format_quantity(float(found), 's')} at {promise.percentile:.0%} where {format_quantity(promised, 's')} is promised ({found / promised - 1:.0%} over)"
-            )
-    assert near.offer is not None
+    nearest = found.misses[0] if found.misses else None
+    if nearest is None:
+        return ClassPlan(demand=demand, chip=chip, objective=objective, reason="nothing fits", searched=searched)
+    times = (
+        f"{nearest.limit} is {nearest.factor:.3g} times what it may be"
+        if math.isfinite(nearest.factor)
+        else f"{nearest.limit} does not suffice"
+    )
     return ClassPlan(
         demand=demand,
         chip=chip,
         objective=objective,
-        reason=f"no layout keeps the promise; nearest {near.offer.words(near.row)} in {near.offer.precision.name} almost idle: {' and '.join(words) or 'memory for keys and values runs out'}",
+        reason=f"{times} ({nearest.precision}); {nearest.remedy}",
         nearest={
-            "layout": near.offer.words(near.row),
-            "precision": near.offer.precision.name,
-            "ttft_s": float(seen.ttft_s[best]),
-            "tpot_s": float(seen.tpot_s[best]),
+            "precision": nearest.precision,
+            "limit": nearest.limit,
+            "wanted": nearest.wanted,
+            "reached": nearest.reached if math.isfinite(nearest.reached) else None,
         },
         searched=searched,
     )
 
 
-def pareto(seen: Considered, chip: ServingChip, offers: Sequence[Offer], most: int = 60) -> list[dict[str, Any]]:
-    """Return output tokens/s per accelerator against tokens/s that a user sees: the front, and what lies near it."""
-    known = np.flatnonzero(np.isfinite(seen.ttft_s) & (seen.tokens_per_s > 0))
-    order = known[np.argsort(-seen.interactivity[known], kind="stable")]
-    best = np.maximum.accumulate(seen.tokens_per_s[order]) if len(order) else np.zeros(0)
-    front = order[seen.tokens_per_s[order] >= best]
-    others = np.setdiff1d(order, front)
-    picked = np.concatenate([front, others[:: max(len(others) // max(most - len(front), 1), 1)]])[:most]
-    chosen = set(front.tolist())
-    return [
-        {
-            "accelerator": chip.name,
-            "precision": offers[int(seen.offer[i])].precision.name,
-            "layout": offers[int(seen.offer[i])].words(int(seen.row[i])),
-            "disaggregated": False,
-            "tokens_per_s_per_accelerator": float(seen.tokens_per_s[i]),
-            "interactivity_tokens_per_s": float(seen.interactivity[i]),
-            "front": int(i) in chosen,
-        }
-        for i in picked.tolist()
-    ]
+def _front(found: serving.Plans, chip: ServingChip, offers: Sequence[serving.Offer]) -> list[dict[str, Any]]:
+    """Return the front, thinned, with some plans behind it."""
+    assert found.found is not None
+    assert found.pareto is not None
+    rows = []
+    for plans, front in ((found.pareto, True), (found.found, False)):
+        for i in range(0, len(plans), max(len(plans) // SHOWN, 1)):
+            offer = offers[int(plans.offer[i])]
+            rows.append(
+                {
+                    "accelerator": chip.name,
+                    "precision": offer.precision,
+                    "layout": words(offer, int(plans.row[i])),
+                    "disaggregated": bool(plans.prefill_replicas[i] > 0),
+                    "tokens_per_s_per_accelerator": float(plans.rate[i] * found.output_tokens / plans.accelerators[i]),
+                    "interactivity_tokens_per_s": float(1.0 / plans.tpot_mean_s[i]),
+                    "front": front,
+                }
+            )
+    return rows

@@ -40,7 +40,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class PlanPromise:
     """TTFT and TPOT that a share `share` of the requests keeps, s.
 
     Raises InputError for times that are not positive and a share outside 0 to 1.

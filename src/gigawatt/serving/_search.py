@@ -21,7 +21,7 @@ from gigawatt.serving._candidates import Candidates
 from gigawatt.serving._disaggregated import search_disaggregated
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._misses import Miss, nearest_misses
-from gigawatt.serving._offers import OBJECTIVES, Objective, Offer, Promise, Space, check_objective
+from gigawatt.serving._offers import OBJECTIVES, Objective, Offer, PlanPromise, Space, check_objective
 from gigawatt.serving._tally import Question, Tally
 
 Array = NDArray[np.float64]
@@ -38,7 +38,7 @@ class Plans:
     """
 
     offers: tuple[Offer, ...]
-    promise: Promise
+    promise: PlanPromise
     output_tokens: float
     found: Candidates | None
     pareto: Candidates | None
@@ -66,7 +66,7 @@ class Plans:
 def search(
     offers: Sequence[Offer],
     mix: LengthMix,
-    promise: Promise,
+    promise: PlanPromise,
     *,
     accelerators: int,
     rate: float | None = None,

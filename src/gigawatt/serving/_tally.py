@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gigawatt.serving._candidates import Candidates
 from gigawatt.serving._length_mix import LengthMix
-from gigawatt.serving._offers import Objective, Offer, Promise, Space
+from gigawatt.serving._offers import Objective, Offer, PlanPromise, Space
 from gigawatt.serving._step_table import StepTable
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ class Question:
 
     offers: tuple[Offer, ...]
     mix: LengthMix
-    promise: Promise
+    promise: PlanPromise
     accelerators: int
     rate: float | None
     space: Space

@@ -1,0 +1,361 @@
+"""`gigawatt serve`: from the traffic of a scenario to chips, megawatts and dollars per token.
+
+scenario -> classes of traffic -> for every chip: search -> fleet by the hour -> power, money
+-> the cheapest plan simulated request by request -> images, nights, launch commands
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from gigawatt import export
+from gigawatt._version import __version__
+from gigawatt.errors import InfeasibleError, InputError, Problem
+from gigawatt.planning._serve_chips import ServingChip, chip_names, serving_chip
+from gigawatt.planning._serve_fleet import ClassFleet, cost_tree, economics, fleet_of, plan_row
+from gigawatt.planning._serve_images import ImagePlanRow, image_plans
+from gigawatt.planning._serve_plans import OBJECTIVES, ClassPlan, offers_of, plan_class, words
+from gigawatt.planning._serve_run import simulated
+from gigawatt.planning._serve_traffic import Demand, demands
+from gigawatt.planning._train import train_scenario
+from gigawatt.quantity import format_quantity
+from gigawatt.scenario import FleetSection, Scenario, ServingSection
+
+MONTH_S, DAY_S = 2_629_800.0, 86_400.0
+# A training job smaller than this is not worth starting for a night.
+SMALLEST_JOB = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeReport:
+    """Plans of every class on every chip by objective, with their fleets; the best of each class; the rest of the
+    report as plain data.
+    """
+
+    scenario: Scenario
+    section: ServingSection
+    demands: tuple[Demand, ...]
+    chips: tuple[ServingChip, ...]
+    plans: tuple[ClassPlan, ...]
+    fleets: Mapping[tuple[str, str, str], ClassFleet]
+    images: tuple[ImagePlanRow, ...]
+    pareto: Mapping[str, list[dict[str, Any]]]
+    simulation: Mapping[str, dict[str, Any]]
+    night: dict[str, Any] | None
+    warnings: tuple[str, ...]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every class and every kind of image can be served on one of the chips."""
+        classes = all(self.best(d.name, "cost") is not None for d in self.demands)
+        kinds = {row.item.name for row in self.images}
+        return classes and all(any(r.found is not None for r in self.images if r.item.name == k) for k in kinds)
+
+    def best(self, name: str, objective: str) -> ClassFleet | None:
+        """Return the fleet of the chip on which a class costs least, or draws least."""
+        found = [f for (n, _, o), f in self.fleets.items() if n == name and o == objective]
+        key = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}[objective]
+        return min(found, key=key, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        section = self.section
+        chosen = {d.name: self.best(d.name, section_objective(section)) for d in self.demands}
+        return {
+            "version": __version__,
+            "scenario": self.scenario.name,
+            "model": self.chips[0].inputs.model.name if self.chips else "",
+            "engine": section.engine or "any",
+            "objective": section.objective or "cost",
+            "seed": section.seed or 0,
+            "traffic": [d.to_dict() for d in self.demands],
+            "plans": [
+                plan_row(plan, self.fleets.get((plan.demand.name, plan.chip.name, plan.objective)))
+                for plan in self.plans
+            ],
+            "best": {d.name: {o: _name(self.best(d.name, o)) for o in OBJECTIVES} for d in self.demands},
+            "totals": {objective: self._totals(objective) for objective in OBJECTIVES},
+            "pareto": dict(self.pareto),
+            "searched": self._searched(),
+            "day": {
+                name: {"accelerator": fleet.plan.chip.name, "hours": fleet.day()}
+                for name, fleet in chosen.items()
+                if fleet is not None
+            },
+            "months": self._months(chosen),
+            "simulation": dict(self.simulation),
+            "cost": {name: cost_tree(fleet).to_dict() for name, fleet in chosen.items() if fleet is not None},
+            "economics": {name: None if fleet is None else economics(section, fleet) for name, fleet in chosen.items()},
+            "images": [row.to_dict() for row in self.images],
+            "night": self.night,
+            "launch": [row for fleet in chosen.values() if fleet is not None for row in launches(section, fleet.plan)],
+            "warnings": list(self.warnings),
+        }
+
+    def _totals(self, objective: str) -> dict[str, float] | None:
+        fleets = [self.best(d.name, objective) for d in self.demands]
+        kinds = {
+            row.item.name: [r for r in self.images if r.item.name == row.item.name and r.found] for row in self.images
+        }
+        if None in fleets or not all(kinds.values()):
+            return None
+        own = [f for f in fleets if f is not None]
+        key = {"cost": lambda r: r.usd_per_s, "power": lambda r: r.mean_w}[objective]
+        pictures = [min(rows, key=key) for rows in kinds.values()]
+        return {
+            "accelerators": sum(f.accelerators for f in own) + sum(r.accelerators for r in pictures),
+            "peak_w": sum(f.peak_w for f in own) + sum(r.accelerators * r.watts for r in pictures),
+            "mean_w": sum(f.mean_w for f in own) + sum(r.mean_w for r in pictures),
+            "usd_per_month": MONTH_S * (sum(f.usd_per_s for f in own) + sum(r.usd_per_s for r in pictures)),
+        }
+
+    def _searched(self) -> dict[str, Any]:
+        seen = [plan.searched for plan in self.plans if plan.objective == OBJECTIVES[0] and plan.searched]
+        rejected: dict[str, int] = {}
+        for each in seen:
+            for rule, count in each["rejected"].items():
+                rejected[rule] = rejected.get(rule, 0) + int(count)
+        return {name: sum(int(s[name]) for s in seen) for name in ("generated", "evaluated", "feasible")} | {
+            "rejected": rejected
+        }
+
+    def _months(self, chosen: Mapping[str, ClassFleet | None]) -> list[dict[str, Any]]:
+        """Return the fleet month by month with the growth of every class, chips and layouts kept."""
+        fleets = [fleet for fleet in chosen.values() if fleet is not None]
+        count = int(self.section.months or 1)
+        if not fleets or count < 2:
+            return []
+        start = date.fromisoformat(f"{(self.scenario.date or '2025-01')[:7]}-01")
+        rows = []
+        for month in range(count):
+            grown = [
+                fleet_of(self.section, f.plan, f.plan.demand.traffic.growth_per_year ** (month / 12.0)) for f in fleets
+            ]
+            when = start.replace(
+                year=start.year + (start.month - 1 + month) // 12, month=(start.month - 1 + month) % 12 + 1
+            )
+            rows.append(
+                {
+                    "month": f"{when:%Y-%m}",
+                    "requests_per_s": float(sum(f.rates.mean() for f in grown)),
+                    "accelerators": sum(f.accelerators for f in grown),
+                    "peak_w": sum(f.peak_w for f in grown),
+                    "usd": sum(f.usd_per_s for f in grown) * MONTH_S,
+                }
+            )
+        return rows
+
+
+def section_objective(section: ServingSection) -> str:
+    """Return what is to be least: cost unless power is asked for (accelerators follow cost)."""
+    return "power" if section.objective == "power" else "cost"
+
+
+def _name(fleet: ClassFleet | None) -> str | None:
+    return None if fleet is None else fleet.plan.chip.name
+
+
+def serve_scenario(scenario: Scenario, *, simulate: bool = True) -> ServeReport:
+    """Return how the traffic of a scenario is served on every chip that it names, and which of them is best.
+
+    Raises InputError for what cannot be: no serving section, unknown chips, traces that cannot be read.
+    """
+    section = scenario.serving
+    if section is None or not (section.traffic or section.images):
+        raise InputError(
+            Problem(
+                message="nothing to serve: the scenario has no traffic and no images",
+                location=scenario.place("serving"),
+                path="serving",
+                allowed="serving.traffic or serving.images, as in examples/grok-chat.yaml",
+            )
+        )
+    chips = _chips(scenario, section)
+    asked = demands(scenario, section, chips[0].inputs.model.max_context)
+    plans: list[ClassPlan] = []
+    pareto: dict[str, list[dict[str, Any]]] = {}
+    for chip in chips if asked else ():
+        offers = offers_of(scenario, section, chip, chip.inputs.model)
+        for demand in asked:
+            found, front = plan_class(section, demand, chip, offers)
+            plans += found
+            pareto.setdefault(demand.name, []).extend(front)
+    fleets = {
+        (plan.demand.name, plan.chip.name, plan.objective): fleet_of(section, plan) for plan in plans if plan.feasible
+    }
+    images = tuple(
+        row for index, item in enumerate(section.images or ()) for row in image_plans(scenario, index, item, chips)
+    )
+    report = ServeReport(
+        scenario=scenario,
+        section=section,
+        demands=asked,
+        chips=chips,
+        plans=tuple(plans),
+        fleets=fleets,
+        images=images,
+        pareto={name: _one_front(rows) for name, rows in pareto.items()},
+        simulation={},
+        night=None,
+        warnings=_warnings(section, chips, plans),
+    )
+    best = {d.name: report.best(d.name, section_objective(section)) for d in asked}
+    ran = {name: simulated(section, f.plan) for name, f in best.items() if f is not None} if simulate else {}
+    return replace(report, simulation=ran, night=_night(scenario, section, best))
+
+
+def _chips(scenario: Scenario, section: ServingSection) -> tuple[ServingChip, ...]:
+    found, problems = [], []
+    for index, name in enumerate(chip_names(scenario, section.accelerators)):
+        path = f"serving.accelerators.{index}" if section.accelerators else "fleet.accelerator"
+        try:
+            found.append(serving_chip(scenario, name, path))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    return tuple(found)
+
+
+def _one_front(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with one front over all chips."""
+    order = sorted(rows, key=lambda row: -row["interactivity_tokens_per_s"])
+    highest, marked = 0.0, []
+    for row in order:
+        front = row["tokens_per_s_per_accelerator"] > highest
+        highest = max(highest, row["tokens_per_s_per_accelerator"])
+        marked.append({**row, "front": front})
+    return marked
+
+
+def _night(scenario: Scenario, section: ServingSection, best: Mapping[str, ClassFleet | None]) -> dict[str, Any] | None:
+    """Return what the hours that traffic leaves free are worth: one job of fixed size that runs whenever so many
+    accelerators are free.
+    """
+    fleets = [fleet for fleet in best.values() if fleet is not None]
+    kind = section.night or "none"
+    if kind == "none" or not fleets:
+        return None
+    fleet = max(fleets, key=lambda f: f.freed().sum())
+    freed = fleet.freed()
+    sizes = np.unique(freed[freed > 0])
+    per_day = float(freed.sum()) / (len(freed) / 24.0)
+    found: dict[str, Any] = {
+        "accelerator_hours_per_day": per_day,
+        "share_of_fleet": per_day / (24.0 * fleet.accelerators),
+        "accelerators_at_trough": int(freed.max()),
+        "tokens_per_day": None,
+        "days_for_tokens": None,
+    }
+    if not len(sizes) or sizes.max() < SMALLEST_JOB:
+        return found | {"sentence": "Traffic leaves no hour with enough free accelerators for a job."}
+    worth = [size * float((freed >= size).mean()) for size in sizes]
+    size = int(sizes[int(np.argmax(worth))]) // 8 * 8
+    share = float((freed >= size).mean())
+    chip = fleet.plan.chip.name
+    if kind == "batch":
+        return found | {
+            "sentence": f"{size:,} {chip} are free for {24 * share:.1f} hours of a day: {per_day:,.0f} accelerator-hours for batch work."
+        }
+    alone = replace(
+        scenario, fleet=FleetSection.model_construct(accelerator=chip, count=size, accelerators=None), serving=None
+    )
+    try:
+        step = train_scenario(alone)
+    except (InputError, InfeasibleError) as error:
+        return found | {
+            "sentence": f"{size:,} {chip} are free for {24 * share:.1f} hours of a day, but no job runs on them: {error}"
+        }
+    rate = step.job.tokens_per_step / step.result.step_s
+    per_day_tokens = rate * share * DAY_S
+    tokens = step.inputs.value("training.tokens")
+    return found | {
+        "tokens_per_day": per_day_tokens,
+        "days_for_tokens": tokens / per_day_tokens,
+        "sentence": f"A job of {size:,} {chip} runs {24 * share:.1f} hours of a day: {per_day_tokens:.3g} tokens a day at {format_quantity(step.result.step_s, 's')} a step, {tokens / per_day_tokens:,.0f} days for {tokens:.3g} tokens; starts, stops and checkpoints not counted.",
+    }
+
+
+ENGINES = {"vllm": "vllm", "sglang": "sglang", "tensorrt_llm": "tensorrt-llm"}
+
+
+def launches(section: ServingSection, plan: ClassPlan) -> list[dict[str, Any]]:
+    """Return the commands that start one unit of a plan on the engine of the scenario, or on each that can."""
+    names = [ENGINES[section.engine]] if section.engine in ENGINES else ["vllm", "sglang"]
+    return [_launch(section, plan, engine) for engine in names]
+
+
+def _launch(section: ServingSection, plan: ClassPlan, engine: str) -> dict[str, Any]:
+    unit = plan.unit
+    assert unit is not None
+    row = {"class": plan.demand.name, "engine": engine, "command": "", "notes": []}
+    try:
+        whole = _instance(section, plan, plan.offer, plan.row, float(unit.token_budget[0]))
+        first = None
+        if plan.disaggregated:
+            first = _instance(
+                section, plan, plan.prefill_offer, int(unit.prefill_row[0]), float(unit.prefill_budget[0])
+            )
+        deployment = export.Deployment(
+            launch=whole,
+            instances=plan.replicas,
+            prefill=first,
+            prefill_instances=plan.prefill_replicas,
+            hosts={name: name for name in _roles(plan)},
+        )
+        files = export.serving_files(engine, deployment)
+        notes = list(export.serving_limits(engine, deployment))
+    except InputError as error:
+        return {**row, "notes": [f"{engine} does not start {words(plan.offer, plan.row)}: {error}"]}
+    return {**row, "command": "\n".join(files.values()), "notes": notes}
+
+
+def _instance(section: ServingSection, plan: ClassPlan, offer: Any, row: int, budget: float) -> export.ServingLaunch:
+    layouts = offer.layouts
+    drafts = section.draft_tokens
+    servers = plan.chip.accelerator.server_chips or 8
+    return export.ServingLaunch(
+        model=plan.chip.inputs.model.name.replace(" ", "-"),
+        tensor_parallel=int(layouts.tensor_parallel[row]),
+        pipeline_parallel=int(layouts.pipeline_parallel[row]),
+        expert_parallel=int(layouts.expert_parallel[row]),
+        attention_data_parallel=int(layouts.attention_data_parallel[row]),
+        precision={"fp4": "nvfp4"}.get(offer.precision, offer.precision),
+        kv_precision="fp8" if (section.kv_precision or offer.precision) in ("fp8", "fp4") else "bf16",
+        max_sequences=None if section.max_sequences is None else int(section.max_sequences),
+        token_budget=int(budget),
+        prefix_cache=section.prefix_cache is not False,
+        speculation=export.Speculation(method="mtp", draft_tokens=int(drafts)) if drafts else None,
+        host_offload_bytes=int(section.offload.host) if section.offload and section.offload.host else 0,
+        accelerators_per_server=servers,
+    )
+
+
+def _warnings(
+    section: ServingSection, chips: tuple[ServingChip, ...], plans: list[ClassPlan]
+) -> tuple[str, ...]:
+    notes = []
+    unknown = [chip.name for chip in chips if not chip.chip.calibrated]
+    if unknown:
+        notes.append(
+            f"no kernels were measured on {', '.join(unknown)}: those of other chips are transferred, and the interval is wider"
+        )
+    if plans and any(
+        d.traffic.shares_text or len(d.sample.blocks) for d in {p.demand.name: p.demand for p in plans}.values()
+    ):
+        notes.append(
+            "the search takes the prefix cache as one that forgets nothing; the simulation shows what a replica's cache keeps"
+        )
+    if section.draft_tokens and section.acceptance is None:
+        notes.append("no acceptance is given for the drafted tokens: none is taken as right")
+    if len(section.traffic or ()) > 1:
+        notes.append("every class has replicas of its own")
+    return tuple(notes)
+
+
+__all__ = ["ServeReport", "serve_scenario"]
