@@ -110,10 +110,10 @@ def _tuned(served: Served) -> Chip:
     for (family, dtype), kernel in served.chip.kernels.items():
         compute, memory = (c.attention, c.kv_memory) if family == "attention" else (c.compute, c.memory)
         kernels[family, dtype] = replace(
-            kernel, compute=kernel.compute * compute, memory=min(kernel.memory * memory, 1.0), launch_s=0.0
+            kernel, compute=kernel.compute * compute, memory=min(kernel.memory * memory, 1.0), launch_s=0.0, wave=0.0
         )
         if family == "grouped_matmul":  # decode kernels pack the few rows of an expert into small tiles
-            kernels[family, dtype] = replace(kernels[family, dtype], half=c.expert_half, wave=0.0)
+            kernels[family, dtype] = replace(kernels[family, dtype], half=c.expert_half)
     return replace(served.chip, kernels=kernels)
 
 
@@ -163,7 +163,11 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
 
 def _layer_seconds(served: Served, chip: Chip, layer: Layer, tokens: Array, shard: Sharding, layouts: Layouts) -> Array:
     """Return the time of one layer without its attention core by tokens of a rank, (C, G)."""
-    total = np.full(tokens.shape, served.constants.layer_s)
+    total = np.full(
+        tokens.shape,
+        served.constants.launch
+        * (served.constants.layer_s + (served.constants.expert_layer_s if layer.experts is not None else 0.0)),
+    )
     for experts in (False, True):
         operations = layer_operations(
             served.model,
@@ -191,7 +195,7 @@ def _collective_seconds(served: Served, layer: Layer, tokens: Array, layouts: La
     after the feed-forward block; with attention_data_parallel, tokens to their experts and back (8 bit there, 16 bit
     back).
     """
-    fixed, hidden = served.constants.collective_s, served.model.hidden
+    fixed, hidden = served.constants.launch * served.constants.collective_s, served.model.hidden
     tp = layouts.tensor_parallel.astype(np.float64)[:, None]
     dp = layouts.attention_data_parallel.astype(np.float64)[:, None]
     size = tokens * hidden * 2.0
