@@ -75,6 +75,7 @@ def closed_loop(
             table.step_s[row],
             table.sequence_s[row],
             float(table.window),
+            0.0 if table.prompt_s is None else table.prompt_s[row],
         ]
     )
     compiled()(
@@ -136,6 +137,7 @@ def step_seconds(
         + w[4] * computed
         + w[5]
         + w[6] * (decoding + waiting)
+        + (w[8] if computed > 0 else 0.0)
     )
 
 

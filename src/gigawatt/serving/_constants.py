@@ -13,7 +13,8 @@ from gigawatt.catalog import sourced_table
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 
-ENGINES = ("vllm", "sglang", "tensorrt_llm", "amd", "any")
+# vllm_eager is vLLM of 2023, without captured graphs; amd is ATOM and vLLM as AMD builds it.
+ENGINES = ("vllm", "sglang", "tensorrt_llm", "amd", "vllm_eager", "any")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +24,22 @@ class EngineConstants:
     """
 
     compute: float
+    expert_compute: float
+    clock: float
     memory: float
+    narrow_memory: float
     kv_memory: float
     attention: float
     launch: float
     layer_s: float
     expert_layer_s: float
+    narrow_layer_s: float
     collective_s: float
     step_s: float
     sequence_s: float
     first_s: float
+    prompt_layer_s: float
+    prompt_expert_layer_s: float
     expert_imbalance: float
     expert_half: float
     memory_share: float

@@ -31,6 +31,11 @@ from gigawatt.serving._step_table import StepTable
 Array = NDArray[np.float64]
 # Points of the token grid: dense where waves of tiles and experts change the time, 1 to 131,072.
 TOKENS = np.unique(np.round(2.0 ** np.arange(0.0, 17.01, 0.5)))
+# Share of the bandwidth that large reads reach on every measured chip; where a fit of the operator tables says less, its
+# time per launch says the rest.
+STREAMING = 0.78
+# Below so many bytes a weight, kernels unpack it before the product.
+NARROW_BYTES = 0.7
 # Formats that products fall back to where the chip lacks one.
 _WIDER = {"fp4": "bf16", "fp8": "bf16", "int8": "bf16", "fp16": "bf16", "bf16": "fp16"}
 
@@ -89,6 +94,7 @@ def step_table(served: Served, layouts: Layouts) -> StepTable:
         prefill_token_s=ramp_s / across,
         step_s=np.full(len(layouts), constants.step_s),
         sequence_s=constants.sequence_s / across,
+        prompt_s=np.full(len(layouts), _prompt_seconds(model, constants)),
         window=max((layer.attention.window or 0) for layer in model.layers),
         accelerators=layouts.accelerators.astype(np.float64),
         kv_bytes=kv,
@@ -103,17 +109,35 @@ def _served_layers(model: Transformer) -> tuple[tuple[Layer, int], ...]:
     return base.groups()
 
 
+def _prompt_seconds(model: Transformer, constants: EngineConstants) -> float:
+    """Return the host time of a step that holds prompt tokens, s: its kernels are launched one by one."""
+    return sum(
+        count * (constants.prompt_layer_s + (constants.prompt_expert_layer_s if layer.experts is not None else 0.0))
+        for layer, count in _served_layers(model)
+    )
+
+
 def _tuned(served: Served) -> Chip:
     """Return the chip with its kernels at the shares that the engine reaches; launches are in `layer_s`."""
     c = served.constants
     kernels = {}
     for (family, dtype), kernel in served.chip.kernels.items():
-        compute, memory = (c.attention, c.kv_memory) if family == "attention" else (c.compute, c.memory)
+        compute, memory, half = c.compute * c.clock, c.memory, kernel.half
+        if family == "attention":
+            compute, memory = c.attention * c.clock, c.kv_memory
+        elif family == "grouped_matmul":  # decode kernels pack the few rows of an expert into small tiles
+            compute, half = compute * c.expert_compute, c.expert_half
+        stored = served.precision.expert_weight_bytes if family == "grouped_matmul" else served.precision.weight_bytes
+        if family in ("matmul", "grouped_matmul") and stored < NARROW_BYTES:
+            memory *= c.narrow_memory
         kernels[family, dtype] = replace(
-            kernel, compute=kernel.compute * compute, memory=min(kernel.memory * memory, 1.0), launch_s=0.0, wave=0.0
+            kernel,
+            compute=kernel.compute * compute,
+            memory=min(max(kernel.memory, STREAMING) * memory, 1.0),
+            launch_s=0.0,
+            wave=0.0,
+            half=half,
         )
-        if family == "grouped_matmul":  # decode kernels pack the few rows of an expert into small tiles
-            kernels[family, dtype] = replace(kernels[family, dtype], half=c.expert_half)
     return replace(served.chip, kernels=kernels)
 
 
@@ -147,11 +171,14 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
                 served.precision.expert_weight_bytes if op.family == "grouped_matmul" else served.precision.weight_bytes
             )
             moved = moved + op.count * op.columns * op.depth * (stored - DTYPE_BYTES[op.dtype])
+        flop = op.flop
+        if op.family == "grouped_matmul":  # its own ramp is over the rows of an expert; the depth costs as in any product
+            flop = flop * (1.0 + chip.kernel("matmul", op.dtype).half / op.depth)
         total = total + operation_seconds(
             chip,
             family=op.family,
             dtype=op.dtype,
-            flop=op.flop,
+            flop=flop,
             bytes_moved=moved,
             rows=op.rows,
             columns=op.columns,
@@ -163,11 +190,7 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
 
 def _layer_seconds(served: Served, chip: Chip, layer: Layer, tokens: Array, shard: Sharding, layouts: Layouts) -> Array:
     """Return the time of one layer without its attention core by tokens of a rank, (C, G)."""
-    total = np.full(
-        tokens.shape,
-        served.constants.launch
-        * (served.constants.layer_s + (served.constants.expert_layer_s if layer.experts is not None else 0.0)),
-    )
+    total = np.full(tokens.shape, _launch_seconds(served, chip, layer))
     for experts in (False, True):
         operations = layer_operations(
             served.model,
@@ -211,6 +234,15 @@ def _collective_seconds(served: Served, layer: Layer, tokens: Array, layouts: La
         + 2.0 * fixed
     )
     return total + np.where(dp > 1, exchange, np.where(tp > 1, reduce, 0.0))
+
+
+def _launch_seconds(served: Served, chip: Chip, layer: Layer) -> float:
+    """Return the time of one layer that is neither computing nor streaming, s."""
+    c = served.constants
+    total = c.layer_s + (c.expert_layer_s if layer.experts is not None else 0.0)
+    if DTYPE_BYTES[_format(chip, served.precision.linear)] < DTYPE_BYTES["bf16"]:
+        total += c.narrow_layer_s
+    return c.launch * total
 
 
 def _key_seconds(served: Served, chip: Chip, layer: Layer, layouts: Layouts) -> Array:

@@ -18,8 +18,8 @@ from gigawatt.validation._serving_rows import Case, number, read, read_rows
 from gigawatt.validation._statistics import one_constant, summarise
 
 QUANTITIES = ("tpot_s", "ttft_s", "output_rate", "input_rate")
-# Rows whose source or checks say that they are no measurement of the engine; a waiting line before admission spoils the
-# time to the first token alone.
+# Rows whose source or checks say that they are no measurement of the engine. A waiting line before admission spoils the
+# time to the first token alone, a limit of admission below the clients the time per token as well.
 NOT_COMPARED = ("UNIT_AMBIGUOUS", "VENDOR_CLAIM", "SECONDARY_SOURCE")
 
 
@@ -30,7 +30,7 @@ def measured(row: Mapping[str, str]) -> dict[str, float]:
         return {}
     count = number(row, "n_accelerators") or 1.0
     found = {
-        "tpot_s": (number(row, "tpot_ms") or 0.0) / 1e3,
+        "tpot_s": 0.0 if "TPOT_NOT_MONOTONE" in flags else (number(row, "tpot_ms") or 0.0) / 1e3,
         "ttft_s": 0.0 if "QUEUE_DOMINATED_TTFT" in flags else (number(row, "ttft_ms") or 0.0) / 1e3,
         "output_rate": number(row, "output_tokens_per_s")
         or (number(row, "output_tokens_per_s_per_gpu") or 0.0) * count,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,19 @@ class Fitted(Predictor):
     free: tuple[Parameter, ...] = ()
     x: tuple[float, ...] = ()
 
+    known: dict[tuple[str, str], EngineConstants] = field(default_factory=dict)
+
     def constants(self, case: Case) -> EngineConstants:
         """Return the packaged constants with the free ones at their value."""
-        changes = {
-            p.constant: p.value(at)
-            for p, at in sorted(zip(self.free, self.x, strict=True), key=lambda pair: _rank(pair[0]))
-            if p.holds_for(case.stack, case.chip.name)
-        }
-        return replace(engine_constants(case.stack, case.chip.name), **changes)
+        key = case.stack, case.chip.name
+        if key not in self.known:
+            changes = {
+                p.constant: p.value(at)
+                for p, at in sorted(zip(self.free, self.x, strict=True), key=lambda pair: _rank(pair[0]))
+                if p.holds_for(*key)
+            }
+            self.known[key] = replace(engine_constants(*key), **changes)
+        return self.known[key]
 
 
 def _rank(parameter: Parameter) -> tuple[bool, bool]:
@@ -97,7 +102,7 @@ class ServingFit:
                 found = start.predict(case) if values and case.kind != "server" else {}
             except UnreadableRowError:
                 continue
-            known = [name for name in values if name in found]
+            known = [name for name in values if name in found and not row["flags"]]
             if "tpot_s" in known and "output_rate" in known and case.kind == "closed":
                 known.remove("output_rate")  # the same measurement once more
             if known:
@@ -194,9 +199,8 @@ def _left_out(
     found = base.copy()
     for key in dict.fromkeys(keys):
         inside = np.array([k == key for k in keys])
-        without = x + solve_linear(
-            base, slope, x, fit.start, sigma, np.where(inside, 0.0, fit.weights), reach=3.0
-        )
+        weights = np.where(inside, 0.0, fit.weights)
+        without = x + solve_linear(base, slope, x, fit.start, sigma, weights, reach=1.0)
         chosen = {p.case for p, mine in zip(fit.points, inside, strict=True) if mine}
         found[inside] = fit.residuals(without, chosen)[inside]
     return found

@@ -16,7 +16,6 @@ from gigawatt.serving import (
     Served,
     StepTable,
     engine_constants,
-    sequences_that_fit,
     steady_state,
     step_table,
 )
@@ -29,6 +28,8 @@ Integers = NDArray[np.int64]
 ROW = np.zeros(1, dtype=np.int64)
 # Requests of a simulated server run: 99th percentiles of 1,500 rest on 15 requests.
 SERVER_REQUESTS = 1500
+# Shares of memory: it ran, so what this memory model finds too much is at most the one, and the cache holds the other.
+TOLERANCE, LEAST_CACHE = 0.1, 0.03
 
 
 @dataclass(slots=True)
@@ -70,12 +71,21 @@ class Predictor:
             "decode": self._decode,
         }[case.kind](case)
 
-    def slots(self, case: Case, table: StepTable) -> int:
-        """Return how many sequences a worker takes at most."""
-        fit = float(sequences_that_fit(table, ROW, Lengths.of(case.prompt, case.output))[0])
-        if fit < 1.0:
-            raise UnreadableRowError("by this memory model the weights leave no room for one sequence")
-        return int(min(fit, self.constants(case).slots * case.degrees.dp))
+    def capacity(self, table: StepTable, case: Case) -> float:
+        """Return the bytes of the cache of a worker; it ran, so a weight too many by this memory model leaves some."""
+        least = LEAST_CACHE * case.chip.memory_bytes * float(table.accelerators[0])
+        found = float(table.kv_capacity_bytes[0])
+        if found < -TOLERANCE * case.chip.memory_bytes * float(table.accelerators[0]):
+            raise UnreadableRowError("by this memory model the weights do not fit")
+        return max(found, least)
+
+    def slots(self, case: Case, degrees: Degrees) -> float:
+        """Return how many sequences the scheduler of a worker takes at most."""
+        return (case.slots or self.constants(case).slots) * degrees.dp * degrees.pp
+
+    def budget(self, case: Case, degrees: Degrees) -> float:
+        """Return how many prompt tokens a step of a worker holds at most."""
+        return (case.token_budget or self.constants(case).token_budget) * degrees.dp * degrees.pp
 
     def _closed(self, case: Case) -> dict[str, float]:
         table = self.table(case, case.degrees)
@@ -91,18 +101,18 @@ class Predictor:
         random = np.random.default_rng(0)
         prompts = _draw(random, case.prompt, case.spread, count)
         outputs = _draw(random, case.output / case.tokens_per_step, case.spread, count)
-        c, dp = self.constants(case), (degrees or case.degrees).dp
-        self.slots(case, table)
+        c, on = self.constants(case), degrees or case.degrees
+        held = self.capacity(table, case)
         return closed_loop(
             table,
             0,
             prompts=prompts,
             outputs=outputs,
             clients=clients,
-            slots=int(c.slots * dp),
-            token_budget=int(c.token_budget * dp),
+            slots=int(self.slots(case, on)),
+            token_budget=int(self.budget(case, on)),
             mixed=c.mixed > 0.5,
-            cache_tokens=float(table.kv_capacity_bytes[0] / table.kv_bytes[0]) if table.kv_bytes[0] else np.inf,
+            cache_tokens=held / float(table.kv_bytes[0]) if table.kv_bytes[0] else np.inf,
             reserve=c.reserve,
             arrivals_s=np.cumsum(random.exponential(1.0 / rate, count)) if rate else None,
         )
@@ -110,23 +120,27 @@ class Predictor:
     def _offline(self, case: Case) -> dict[str, float]:
         best = 0.0
         for degrees in self._choices(case):
-            table = self.table(case, degrees)
-            here = replace(case, degrees=degrees)
             try:
-                slots = self.slots(here, table)
+                best = max(best, self._full_rate(case, degrees) * degrees.workers)
             except UnreadableRowError:
                 continue
-            state = steady_state(
-                table,
-                ROW,
-                Lengths.of(case.prompt, case.output),
-                sequences=np.array([float(slots)]),
-                token_budget=self.constants(case).token_budget * degrees.dp,
-            )
-            best = max(best, float(state.requests_per_s[0]) * case.output * degrees.workers)
         if not best:
-            raise UnreadableRowError("by this memory model the weights leave no room for one sequence")
-        return {"output_rate": best}
+            raise UnreadableRowError("by this memory model the weights do not fit")
+        return {"output_rate": best * case.output}
+
+    def _full_rate(self, case: Case, degrees: Degrees) -> float:
+        """Return the requests per second of a worker that is always full."""
+        table = self.table(case, degrees)
+        each = table.kv_bytes * (case.prompt + case.output / 2) + table.sequence_bytes
+        sequences = np.maximum(np.minimum(self.capacity(table, case) / each, self.slots(case, degrees)), 1.0)
+        state = steady_state(
+            table,
+            ROW,
+            Lengths.of(case.prompt, case.output),
+            sequences=sequences,
+            token_budget=self.budget(case, degrees),
+        )
+        return float(state.requests_per_s[0])
 
     def _choices(self, case: Case) -> list[Degrees]:
         """Return the layouts that a submitter may have chosen: as stated, in MLPerf any tensor degree."""
@@ -153,7 +167,7 @@ class Predictor:
             keys=np.zeros(1),
             pairs=pairs,
             window_pairs=min(pairs, total * table.window),
-            prefill_tokens=total,
+            prefill_tokens=np.array([total]),
         )
         t, first = float(tpot[0]), float(ttft[0])
         return {
@@ -197,14 +211,7 @@ class Predictor:
         """Return the highest rate of one worker at which the 99th percentiles keep the limits, 1/s (bisection)."""
         assert case.limits is not None
         table = self.table(case, degrees)
-        state = steady_state(
-            table,
-            ROW,
-            Lengths.of(case.prompt, case.output),
-            sequences=np.array([float(self.slots(replace(case, degrees=degrees), table))]),
-            token_budget=self.constants(case).token_budget * degrees.dp,
-        )
-        low, high = 0.0, 1.2 * float(state.requests_per_s[0])
+        low, high = 0.0, 1.2 * self._full_rate(case, degrees)
         for _ in range(9):
             rate = (low + high) / 2
             found = self._loop(case, table, 1, SERVER_REQUESTS, rate, degrees)
@@ -276,7 +283,7 @@ class Predictor:
         decoding = c / 2
         tpot = 0.0
         ttft = service
-        for _ in range(200):
+        for _ in range(50):
             n = max(decoding / y, 1.0)
             keys = n * (p + o / 2)
             tpot = float(
@@ -290,7 +297,7 @@ class Predictor:
             )
             waiting = c - decoding
             ttft = service * max(1.0, (waiting + 1.0) / servers if waiting > servers else 1.0) + moved + tpot
-            decoding = 0.8 * decoding + 0.2 * c * o * tpot / (o * tpot + ttft)
+            decoding = 0.6 * decoding + 0.4 * c * o * tpot / (o * tpot + ttft)
         return {"tpot_s": tpot, "ttft_s": ttft, "output_rate": c * o / (ttft + o * tpot)}
 
 

@@ -100,6 +100,8 @@ class Case:
     requests: int | None
     limits: tuple[float, float] | None  # 99th percentiles of TTFT and TPOT, s
     median: bool  # times are medians over requests, not means
+    slots: int | None  # sequences and prompt tokens of a step at most, where stated
+    token_budget: int | None
     tokens_per_step: float  # tokens that a sequence gets in a step: above one with drafts
     assumed: tuple[str, ...]
 
@@ -211,12 +213,11 @@ def number(row: Mapping[str, str], column: str) -> float | None:
         return None
 
 
-def stack_of(text: str, maker: str) -> str:
+def stack_of(text: str) -> str:
     """Return the software stack that an engine's name stands for, "any" where it stands for none."""
     for (column, part), stack in _texts().items():
         if column == "engine" and part in text.casefold():
-            return "vllm" if stack == "vllm_2023" else stack
-    del maker
+            return stack
     return "any"
 
 
@@ -272,7 +273,9 @@ def degrees(row: Mapping[str, str], assumed: list[str]) -> tuple[Degrees, Degree
     notes = row["notes"].casefold()
     stated = re.search(r"attention dp (\d+)", notes)
     if stated:
-        dp = int(stated.group(1))
+        dp, tp = int(stated.group(1)), 0
+    elif "attention dp enabled for moe" in notes and tp > 1 and "-A" in row["model"]:
+        dp, tp, ep = tp, 1, tp
     elif "attention dp on" in notes and tp:
         tp, dp = 1, count
     pp = max(pp, 1)
@@ -285,6 +288,15 @@ def degrees(row: Mapping[str, str], assumed: list[str]) -> tuple[Degrees, Degree
     dp = max(dp, 1)
     inside = tp * pp * dp
     return Degrees(workers=max(count // inside, 1), tp=tp, pp=pp, dp=dp, ep=max(ep, 1)), None
+
+
+def _spread_experts(degrees: Degrees | None, served: Transformer) -> Degrees | None:
+    """Return the degrees with experts spread over all ranks where attention is data parallel: files that say ep 1 there
+    mean no cut of 64 columns.
+    """
+    if degrees is None or degrees.dp == 1 or degrees.ep > 1 or served.experts is None:
+        return degrees
+    return replace(degrees, ep=degrees.tp * degrees.dp)
 
 
 _LOAD = re.compile(r"(?:conc|batch|qps)=\s*(\d+(?:\.\d+)?|INF)", re.IGNORECASE)
@@ -326,10 +338,11 @@ def read(row: Mapping[str, str]) -> Case:
     """Return a row as a case. Raises UnreadableRowError with the reason where it cannot be one."""
     assumed: list[str] = []
     on = chip(row["accelerator"])
-    stack = stack_of(row["engine"], row.get("vendor", ""))
+    stack = stack_of(row["engine"])
     served = model(row["model"], row["arch"])
     kind, load = kind_of(row)
-    decode, prefill = degrees(row, assumed)
+    decode, prefill = (_spread_experts(d, served) for d in degrees(row, assumed))
+    assert decode is not None
     prompt, output, spread = _lengths(row, served, kind, assumed)
     count = max(int(number(row, "n_accelerators") or 1), decode.accelerators, prefill.accelerators if prefill else 1)
     requests = re.search(r"(\d+) requests", row["scenario"] + " " + row["notes"].replace(",", ""))
@@ -357,9 +370,17 @@ def read(row: Mapping[str, str]) -> Case:
         requests=int(requests.group(1)) if requests else None,
         limits=(float(limits.group(1)) / 1e3, float(limits.group(2)) / 1e3) if limits else _default_limits(kind),
         median="median" in row["ttft_stat"],
+        slots=_stated(row, "max[-_]num[-_]seqs"),
+        token_budget=_stated(row, "max[-_]num[-_]batched[-_]tokens"),
         tokens_per_step=accepted,
         assumed=tuple(assumed),
     )
+
+
+def _stated(row: Mapping[str, str], option: str) -> int | None:
+    """Return the value of an engine option that a row states."""
+    found = re.search(option + r"[ =](\d+)", row["concurrency_or_rate"] + " " + row["notes"])
+    return int(found.group(1)) if found else None
 
 
 def _default_limits(kind: Kind) -> tuple[float, float] | None:
