@@ -25,6 +25,7 @@ class EngineConstants:
 
     compute: float
     expert_compute: float
+    unpack_compute: float
     clock: float
     memory: float
     narrow_memory: float
@@ -39,8 +40,9 @@ class EngineConstants:
     sequence_s: float
     first_s: float
     prompt_layer_s: float
-    prompt_expert_layer_s: float
+    prompt_latent_layer_s: float
     expert_imbalance: float
+    overlap: float
     expert_half: float
     memory_share: float
     workspace_bytes: float

@@ -65,6 +65,11 @@ def linear_attention(hidden: int) -> Attention:
     return Attention(heads=heads, kv_heads=kv_heads, head_dim=STATE_WIDTH, window=window)
 
 
+def is_linear(attention: Attention) -> bool:
+    """Return whether an attention is one that `linear_attention` made: more than half as many key as query heads."""
+    return attention.window is not None and 1.5 * attention.kv_heads > attention.heads and attention.kv_heads > 16
+
+
 def _compressed(entry: ModelEntry, place: str, path: str) -> Transformer:
     columns = entry.architecture
     head = int(columns["head_dim"])

@@ -25,6 +25,7 @@ from gigawatt.model import (
     layer_parameters,
 )
 from gigawatt.serving._constants import EngineConstants
+from gigawatt.serving._models import is_linear
 from gigawatt.serving._layouts import Layouts, ServingPrecision
 from gigawatt.serving._step_table import StepTable
 
@@ -112,9 +113,15 @@ def _served_layers(model: Transformer) -> tuple[tuple[Layer, int], ...]:
 def _prompt_seconds(model: Transformer, constants: EngineConstants) -> float:
     """Return the host time of a step that holds prompt tokens, s: its kernels are launched one by one."""
     return sum(
-        count * (constants.prompt_layer_s + (constants.prompt_expert_layer_s if layer.experts is not None else 0.0))
+        count * (constants.prompt_layer_s + (constants.prompt_latent_layer_s if _many_kernels(layer) else 0.0))
         for layer, count in _served_layers(model)
     )
+
+
+def _many_kernels(layer: Layer) -> bool:
+    """Return whether attention is latent or a window that stands for linear attention (`linear_attention`)."""
+    a = layer.attention
+    return bool(a.kv_lora_rank) or is_linear(a)
 
 
 def _tuned(served: Served) -> Chip:
@@ -130,6 +137,7 @@ def _tuned(served: Served) -> Chip:
         stored = served.precision.expert_weight_bytes if family == "grouped_matmul" else served.precision.weight_bytes
         if family in ("matmul", "grouped_matmul") and stored < NARROW_BYTES:
             memory *= c.narrow_memory
+            compute *= 1.0 if DTYPE_BYTES.get(dtype, 2.0) < NARROW_BYTES else c.unpack_compute
         kernels[family, dtype] = replace(
             kernel,
             compute=kernel.compute * compute,
@@ -210,30 +218,43 @@ def _layer_seconds(served: Served, chip: Chip, layer: Layer, tokens: Array, shar
         )
         imbalance = np.where(layouts.expert_parallel > 1, served.constants.expert_imbalance, 1.0)[:, None]
         total = total + _operations_seconds(served, chip, chosen) * (imbalance if experts else 1.0)
-    return total + _collective_seconds(served, layer, tokens, layouts)
+    total = total + _reduce_seconds(served, layer, tokens, layouts)
+    exchange = _exchange_seconds(served, layer, tokens, layouts)
+    far = (layouts.stage > served.fabric.tiers[0].domain)[:, None]
+    return total + exchange - np.where(far, served.constants.overlap * np.minimum(total, exchange), 0.0)
 
 
-def _collective_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
-    """Return the time that ranks exchange activations in one layer, (C, G): sums over tensor ranks after attention and
-    after the feed-forward block; with attention_data_parallel, tokens to their experts and back (8 bit there, 16 bit
-    back).
+def _reduce_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
+    """Return the time of the sums over tensor ranks in one layer, (C, G): after attention, and after the feed-forward
+    block unless experts exchange tokens.
     """
-    fixed, hidden = served.constants.launch * served.constants.collective_s, served.model.hidden
+    fixed = served.constants.launch * served.constants.collective_s
     tp = layouts.tensor_parallel.astype(np.float64)[:, None]
     dp = layouts.attention_data_parallel.astype(np.float64)[:, None]
-    size = tokens * hidden * 2.0
-    reduce = collective_seconds(served.fabric, "all_reduce", size, tp, 1.0) + fixed
-    total = np.where(tp > 1, reduce, 0.0)
-    stage = layouts.stage.astype(np.float64)[:, None]
+    once = collective_seconds(served.fabric, "all_reduce", tokens * served.model.hidden * 2.0, tp, 1.0) + fixed
+    times = np.where(dp > 1, 1.0, 2.0) if layer.experts is not None else 2.0
+    return np.where(tp > 1, times * once, 0.0)
+
+
+def _exchange_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
+    """Return the time that tokens take to their experts and back where attention is data parallel, (C, G): 8 bit there,
+    16 bit back, once to every instance of the scale-up domain that holds one of a token's experts.
+    """
     if layer.experts is None:
-        return total + np.where(tp > 1, reduce, 0.0)
-    sent = tokens / tp * layer.experts.active * hidden
-    exchange = (
-        collective_seconds(served.fabric, "all_to_all", sent, stage, 1.0)
-        + collective_seconds(served.fabric, "all_to_all", 2.0 * sent, stage, 1.0)
-        + 2.0 * fixed
+        return np.zeros_like(tokens)
+    k, hidden = float(layer.experts.active), served.model.hidden
+    tp = layouts.tensor_parallel.astype(np.float64)[:, None]
+    dp = layouts.attention_data_parallel.astype(np.float64)[:, None]
+    stage = layouts.stage.astype(np.float64)[:, None]
+    instances = np.maximum(stage / served.fabric.tiers[0].domain, 1.0)
+    far_share = instances * (1.0 - (1.0 - 1.0 / instances) ** k) / k
+    sent = tokens / tp * k * hidden
+    time = (
+        collective_seconds(served.fabric, "all_to_all", sent, stage, 1.0, far_share)
+        + collective_seconds(served.fabric, "all_to_all", 2.0 * sent, stage, 1.0, far_share)
+        + 2.0 * served.constants.launch * served.constants.collective_s
     )
-    return total + np.where(dp > 1, exchange, np.where(tp > 1, reduce, 0.0))
+    return np.where(dp > 1, time, 0.0)
 
 
 def _launch_seconds(served: Served, chip: Chip, layer: Layer) -> float:

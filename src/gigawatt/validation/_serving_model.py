@@ -28,6 +28,8 @@ Integers = NDArray[np.int64]
 ROW = np.zeros(1, dtype=np.int64)
 # Requests of a simulated server run: 99th percentiles of 1,500 rest on 15 requests.
 SERVER_REQUESTS = 1500
+# A prompt's cache goes to the decode workers over one 400 Gb/s port per accelerator.
+TRANSFER_BYTES_PER_S = 50e9
 # Shares of memory: it ran, so what this memory model finds too much is at most the one, and the cache holds the other.
 TOLERANCE, LEAST_CACHE = 0.1, 0.03
 
@@ -153,23 +155,9 @@ class Predictor:
         ] or [d]
 
     def _static(self, case: Case) -> dict[str, float]:
-        table = self.table(case, case.degrees)
-        batch = case.load
-        keys = batch * (case.prompt + case.output / 2)
-        window = batch * min(case.prompt + case.output / 2, float(table.window))
-        tpot = table.seconds(ROW, tokens=np.array([batch]), sampled=np.array([batch]), keys=keys, window_keys=window)
-        total = batch * case.prompt
-        pairs = total * case.prompt / 2
-        ttft = table.seconds(
-            ROW,
-            tokens=np.array([total]),
-            sampled=np.array([batch]),
-            keys=np.zeros(1),
-            pairs=pairs,
-            window_pairs=min(pairs, total * table.window),
-            prefill_tokens=np.array([total]),
-        )
-        t, first = float(tpot[0]), float(ttft[0])
+        table, batch = self.table(case, case.degrees), case.load
+        t = _decode_seconds(table, batch, case.prompt + case.output / 2)
+        first = _prompt_seconds(table, batch, case.prompt)
         return {
             "tpot_s": t,
             "ttft_s": first,
@@ -221,84 +209,62 @@ class Predictor:
 
     def _prefill(self, case: Case) -> dict[str, float]:
         table = self.table(case, case.degrees)
-        tokens = self.constants(case).token_budget * case.degrees.dp
-        pairs = tokens * case.prompt / 2
-        seconds = table.seconds(
-            ROW,
-            tokens=np.array([tokens]),
-            sampled=np.array([tokens / case.prompt]),
-            keys=np.zeros(1),
-            pairs=pairs,
-            window_pairs=min(pairs, tokens * table.window),
-            prefill_tokens=tokens,
-        )
-        return {"input_rate": tokens / float(seconds[0])}
+        prompts = max(self.budget(case, case.degrees) / case.prompt, 1.0)
+        return {"input_rate": prompts * case.prompt / _prompt_seconds(table, prompts, case.prompt)}
 
     def _decode(self, case: Case) -> dict[str, float]:
         table = self.table(case, case.degrees)
         n = (case.load or 88.0) * case.degrees.dp
-        seconds = table.seconds(
-            ROW,
-            tokens=np.array([n]),
-            sampled=np.array([n]),
-            keys=n * case.prompt,
-            window_keys=n * min(case.prompt, float(table.window)),
-        )
-        step = float(seconds[0])
+        step = _decode_seconds(table, n, case.prompt)
         return {"tpot_s": step / case.tokens_per_step, "output_rate": n * case.tokens_per_step / step}
 
     def _disaggregated(self, case: Case) -> dict[str, float]:
+        """Return the fixed point of prefill workers, which batch the prompts that wait, and decode workers."""
         assert case.prefill is not None
-        first = self.table(case, case.prefill)
-        second = self.table(case, case.degrees)
-        c, x, y = case.load, case.prefill.workers, case.degrees.workers
+        first, second = self.table(case, case.prefill), self.table(case, case.degrees)
+        clients, x, y = case.load, case.prefill.workers, case.degrees.workers
         p, o = case.prompt, case.output
-        pairs = p * p / 2
-        one = float(
-            first.seconds(
-                ROW,
-                tokens=np.array([p]),
-                sampled=np.ones(1),
-                keys=np.zeros(1),
-                pairs=pairs,
-                window_pairs=min(pairs, p * first.window),
-                prefill_tokens=p,
-            )[0]
-        )
-        # workers with data-parallel attention prefill as many prompts as ranks at once
-        many = case.prefill.dp
-        batch = float(
-            first.seconds(
-                ROW,
-                tokens=np.array([p * many]),
-                sampled=np.array([float(many)]),
-                keys=np.zeros(1),
-                pairs=pairs * many,
-                window_pairs=min(pairs, p * first.window) * many,
-                prefill_tokens=p * many,
-            )[0]
-        )
-        servers, service = x * many, batch if many > 1 else one
-        moved = p * float(second.kv_bytes[0]) / (50e9 * case.prefill.accelerators)
-        decoding = c / 2
-        tpot = 0.0
-        ttft = service
+        most = max(self.budget(case, case.prefill) / p, float(case.prefill.dp))
+        moved = p * float(second.kv_bytes[0]) / (TRANSFER_BYTES_PER_S * case.prefill.accelerators)
+        decoding, tpot, ttft = clients / 2, 0.0, 0.0
         for _ in range(50):
-            n = max(decoding / y, 1.0)
-            keys = n * (p + o / 2)
-            tpot = float(
-                second.seconds(
-                    ROW,
-                    tokens=np.array([n]),
-                    sampled=np.array([n]),
-                    keys=keys,
-                    window_keys=n * min(p + o / 2, float(second.window)),
-                )[0]
-            )
-            waiting = c - decoding
-            ttft = service * max(1.0, (waiting + 1.0) / servers if waiting > servers else 1.0) + moved + tpot
-            decoding = 0.6 * decoding + 0.4 * c * o * tpot / (o * tpot + ttft)
-        return {"tpot_s": tpot, "ttft_s": ttft, "output_rate": c * o / (ttft + o * tpot)}
+            tpot = _decode_seconds(second, max(decoding / y, 1.0), p + o / 2)
+            waiting = max(clients - decoding, 1.0)
+            batch = min(max(waiting / x, 1.0), most)
+            seconds = _prompt_seconds(first, batch, p)
+            ttft = seconds * max(waiting / (x * batch), 1.0) + moved + tpot
+            decoding = 0.6 * decoding + 0.4 * clients * o * tpot / (o * tpot + ttft)
+        # all clients start at once: the first of WAVES requests of each waits for half of the others
+        burst = _prompt_seconds(first, most, p) / (x * most) * clients / 2.0 / WAVES
+        return {
+            "tpot_s": tpot,
+            "ttft_s": ttft + burst + self.constants(case).first_s,
+            "output_rate": clients * o / (ttft + o * tpot),
+        }
+
+
+def _decode_seconds(table: StepTable, sequences: float, context: float) -> float:
+    """Return the time of a step of so many decoding sequences, s."""
+    n = np.array([sequences])
+    window = n * min(context, float(table.window))
+    return float(table.seconds(ROW, tokens=n, sampled=n, keys=n * context, window_keys=window)[0])
+
+
+def _prompt_seconds(table: StepTable, prompts: float, length: float) -> float:
+    """Return the time of a step of so many whole prompts and nothing else, s."""
+    tokens = np.array([prompts * length])
+    pairs = tokens * length / 2
+    return float(
+        table.seconds(
+            ROW,
+            tokens=tokens,
+            sampled=np.array([prompts]),
+            keys=np.zeros(1),
+            pairs=pairs,
+            window_pairs=np.minimum(pairs, tokens * table.window),
+            prefill_tokens=tokens,
+        )[0]
+    )
 
 
 def _draw(random: np.random.Generator, mean: float, spread: float, count: int) -> Integers:
