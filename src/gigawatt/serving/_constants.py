@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from functools import cache
 
 from gigawatt.catalog import sourced_table
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.evidence import Sourced
 
-ENGINES = ("vllm", "sglang", "tensorrt_llm", "any")
+# vllm_eager is vLLM of 2023, without captured graphs; amd is ATOM and vLLM as AMD builds it.
+ENGINES = ("vllm", "sglang", "tensorrt_llm", "amd", "vllm_eager", "any")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +24,32 @@ class EngineConstants:
     """
 
     compute: float
+    expert_compute: float
+    unpack_compute: float
+    clock: float
     memory: float
+    narrow_memory: float
     kv_memory: float
     attention: float
+    launch: float
     layer_s: float
+    expert_layer_s: float
+    narrow_layer_s: float
     collective_s: float
     step_s: float
     sequence_s: float
+    first_s: float
+    prompt_layer_s: float
+    prompt_latent_layer_s: float
     expert_imbalance: float
+    overlap: float
     expert_half: float
     memory_share: float
     workspace_bytes: float
+    slots: float
+    token_budget: float
+    mixed: float
+    reserve: float
 
 
 @cache
@@ -48,8 +65,14 @@ def engine_facts(engine: str = "any", chip: str = "") -> Mapping[str, Sourced]:
                 nearest=nearest_name(engine, ENGINES),
             )
         )
-    del chip
-    return sourced_table("gigawatt.serving", "data/constants.csv")
+    found = dict(sourced_table("gigawatt.serving", "data/constants.csv"))
+    plain = {name: number for name, number in found.items() if "." not in name}
+    for key, number in (*found.items(), *sourced_table("gigawatt.serving", "data/fitted.csv").items()):
+        stack, _, rest = key.rpartition(".")
+        name, _, family = rest.partition("@")
+        if stack in ("", "*", engine) and fnmatchcase(chip, family or "*"):
+            plain[name] = number
+    return plain
 
 
 def engine_constants(engine: str = "any", chip: str = "") -> EngineConstants:

@@ -25,12 +25,18 @@ from gigawatt.model import (
     layer_parameters,
 )
 from gigawatt.serving._constants import EngineConstants
+from gigawatt.serving._models import is_linear
 from gigawatt.serving._layouts import Layouts, ServingPrecision
 from gigawatt.serving._step_table import StepTable
 
 Array = NDArray[np.float64]
 # Points of the token grid: dense where waves of tiles and experts change the time, 1 to 131,072.
 TOKENS = np.unique(np.round(2.0 ** np.arange(0.0, 17.01, 0.5)))
+# Share of the bandwidth that large reads reach on every measured chip; where a fit of the operator tables says less, its
+# time per launch says the rest.
+STREAMING = 0.78
+# Below so many bytes a weight, kernels unpack it before the product.
+NARROW_BYTES = 0.7
 # Formats that products fall back to where the chip lacks one.
 _WIDER = {"fp4": "bf16", "fp8": "bf16", "int8": "bf16", "fp16": "bf16", "bf16": "fp16"}
 
@@ -89,6 +95,7 @@ def step_table(served: Served, layouts: Layouts) -> StepTable:
         prefill_token_s=ramp_s / across,
         step_s=np.full(len(layouts), constants.step_s),
         sequence_s=constants.sequence_s / across,
+        prompt_s=np.full(len(layouts), _prompt_seconds(model, constants)),
         window=max((layer.attention.window or 0) for layer in model.layers),
         accelerators=layouts.accelerators.astype(np.float64),
         kv_bytes=kv,
@@ -103,17 +110,42 @@ def _served_layers(model: Transformer) -> tuple[tuple[Layer, int], ...]:
     return base.groups()
 
 
+def _prompt_seconds(model: Transformer, constants: EngineConstants) -> float:
+    """Return the host time of a step that holds prompt tokens, s: its kernels are launched one by one."""
+    return sum(
+        count * (constants.prompt_layer_s + (constants.prompt_latent_layer_s if _many_kernels(layer) else 0.0))
+        for layer, count in _served_layers(model)
+    )
+
+
+def _many_kernels(layer: Layer) -> bool:
+    """Return whether attention is latent or a window that stands for linear attention (`linear_attention`)."""
+    a = layer.attention
+    return bool(a.kv_lora_rank) or is_linear(a)
+
+
 def _tuned(served: Served) -> Chip:
     """Return the chip with its kernels at the shares that the engine reaches; launches are in `layer_s`."""
     c = served.constants
     kernels = {}
     for (family, dtype), kernel in served.chip.kernels.items():
-        compute, memory = (c.attention, c.kv_memory) if family == "attention" else (c.compute, c.memory)
+        compute, memory, half = c.compute * c.clock, c.memory, kernel.half
+        if family == "attention":
+            compute, memory = c.attention * c.clock, c.kv_memory
+        elif family == "grouped_matmul":  # decode kernels pack the few rows of an expert into small tiles
+            compute, half = compute * c.expert_compute, c.expert_half
+        stored = served.precision.expert_weight_bytes if family == "grouped_matmul" else served.precision.weight_bytes
+        if family in ("matmul", "grouped_matmul") and stored < NARROW_BYTES:
+            memory *= c.narrow_memory
+            compute *= 1.0 if DTYPE_BYTES.get(dtype, 2.0) < NARROW_BYTES else c.unpack_compute
         kernels[family, dtype] = replace(
-            kernel, compute=kernel.compute * compute, memory=min(kernel.memory * memory, 1.0), launch_s=0.0
+            kernel,
+            compute=kernel.compute * compute,
+            memory=min(max(kernel.memory, STREAMING) * memory, 1.0),
+            launch_s=0.0,
+            wave=0.0,
+            half=half,
         )
-        if family == "grouped_matmul":  # decode kernels pack the few rows of an expert into small tiles
-            kernels[family, dtype] = replace(kernels[family, dtype], half=c.expert_half, wave=0.0)
     return replace(served.chip, kernels=kernels)
 
 
@@ -147,11 +179,14 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
                 served.precision.expert_weight_bytes if op.family == "grouped_matmul" else served.precision.weight_bytes
             )
             moved = moved + op.count * op.columns * op.depth * (stored - DTYPE_BYTES[op.dtype])
+        flop = op.flop
+        if op.family == "grouped_matmul":  # its own ramp is over the rows of an expert; the depth costs as in any product
+            flop = flop * (1.0 + chip.kernel("matmul", op.dtype).half / op.depth)
         total = total + operation_seconds(
             chip,
             family=op.family,
             dtype=op.dtype,
-            flop=op.flop,
+            flop=flop,
             bytes_moved=moved,
             rows=op.rows,
             columns=op.columns,
@@ -163,7 +198,7 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
 
 def _layer_seconds(served: Served, chip: Chip, layer: Layer, tokens: Array, shard: Sharding, layouts: Layouts) -> Array:
     """Return the time of one layer without its attention core by tokens of a rank, (C, G)."""
-    total = np.full(tokens.shape, served.constants.layer_s)
+    total = np.full(tokens.shape, _launch_seconds(served, chip, layer))
     for experts in (False, True):
         operations = layer_operations(
             served.model,
@@ -183,30 +218,52 @@ def _layer_seconds(served: Served, chip: Chip, layer: Layer, tokens: Array, shar
         )
         imbalance = np.where(layouts.expert_parallel > 1, served.constants.expert_imbalance, 1.0)[:, None]
         total = total + _operations_seconds(served, chip, chosen) * (imbalance if experts else 1.0)
-    return total + _collective_seconds(served, layer, tokens, layouts)
+    total = total + _reduce_seconds(served, layer, tokens, layouts)
+    exchange = _exchange_seconds(served, layer, tokens, layouts)
+    far = (layouts.stage > served.fabric.tiers[0].domain)[:, None]
+    return total + exchange - np.where(far, served.constants.overlap * np.minimum(total, exchange), 0.0)
 
 
-def _collective_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
-    """Return the time that ranks exchange activations in one layer, (C, G): sums over tensor ranks after attention and
-    after the feed-forward block; with attention_data_parallel, tokens to their experts and back (8 bit there, 16 bit
-    back).
+def _reduce_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
+    """Return the time of the sums over tensor ranks in one layer, (C, G): after attention, and after the feed-forward
+    block unless experts exchange tokens.
     """
-    fixed, hidden = served.constants.collective_s, served.model.hidden
+    fixed = served.constants.launch * served.constants.collective_s
     tp = layouts.tensor_parallel.astype(np.float64)[:, None]
     dp = layouts.attention_data_parallel.astype(np.float64)[:, None]
-    size = tokens * hidden * 2.0
-    reduce = collective_seconds(served.fabric, "all_reduce", size, tp, 1.0) + fixed
-    total = np.where(tp > 1, reduce, 0.0)
-    stage = layouts.stage.astype(np.float64)[:, None]
+    once = collective_seconds(served.fabric, "all_reduce", tokens * served.model.hidden * 2.0, tp, 1.0) + fixed
+    times = np.where(dp > 1, 1.0, 2.0) if layer.experts is not None else 2.0
+    return np.where(tp > 1, times * once, 0.0)
+
+
+def _exchange_seconds(served: Served, layer: Layer, tokens: Array, layouts: Layouts) -> Array:
+    """Return the time that tokens take to their experts and back where attention is data parallel, (C, G): 8 bit there,
+    16 bit back, once to every instance of the scale-up domain that holds one of a token's experts.
+    """
     if layer.experts is None:
-        return total + np.where(tp > 1, reduce, 0.0)
-    sent = tokens / tp * layer.experts.active * hidden
-    exchange = (
-        collective_seconds(served.fabric, "all_to_all", sent, stage, 1.0)
-        + collective_seconds(served.fabric, "all_to_all", 2.0 * sent, stage, 1.0)
-        + 2.0 * fixed
+        return np.zeros_like(tokens)
+    k, hidden = float(layer.experts.active), served.model.hidden
+    tp = layouts.tensor_parallel.astype(np.float64)[:, None]
+    dp = layouts.attention_data_parallel.astype(np.float64)[:, None]
+    stage = layouts.stage.astype(np.float64)[:, None]
+    instances = np.maximum(stage / served.fabric.tiers[0].domain, 1.0)
+    far_share = instances * (1.0 - (1.0 - 1.0 / instances) ** k) / k
+    sent = tokens / tp * k * hidden
+    time = (
+        collective_seconds(served.fabric, "all_to_all", sent, stage, 1.0, far_share)
+        + collective_seconds(served.fabric, "all_to_all", 2.0 * sent, stage, 1.0, far_share)
+        + 2.0 * served.constants.launch * served.constants.collective_s
     )
-    return total + np.where(dp > 1, exchange, np.where(tp > 1, reduce, 0.0))
+    return np.where(dp > 1, time, 0.0)
+
+
+def _launch_seconds(served: Served, chip: Chip, layer: Layer) -> float:
+    """Return the time of one layer that is neither computing nor streaming, s."""
+    c = served.constants
+    total = c.layer_s + (c.expert_layer_s if layer.experts is not None else 0.0)
+    if DTYPE_BYTES[_format(chip, served.precision.linear)] < DTYPE_BYTES["bf16"]:
+        total += c.narrow_layer_s
+    return c.launch * total
 
 
 def _key_seconds(served: Served, chip: Chip, layer: Layer, layouts: Layouts) -> Array:

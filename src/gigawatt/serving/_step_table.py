@@ -26,7 +26,8 @@ class StepTable:
     their last slope. `decode_key_s`, `decode_window_key_s`: seconds per key of a decode query (C,), all layers of the
     kind; `prefill_pair_s`, `prefill_window_pair_s`: seconds per (query, key) pair; `prefill_token_s`: seconds per
     prefill token on top (short sequences use attention kernels badly); `step_s`: fixed time of a step, `sequence_s`:
-    host time per sequence in it. `window` is 0 where no layer has one.
+    host time per sequence in it; `prompt_s` (C,), None for zero: fixed time on top of a step that holds prompt tokens.
+    `window` is 0 where no layer has one.
 
     `accelerators` (C,) of a replica. `kv_bytes` (C,): bytes of the replica's memory that one token's keys and values
     take in layers without a window (replication over tensor ranks counted); `sequence_bytes` (C,): what one sequence
@@ -49,6 +50,7 @@ class StepTable:
     kv_bytes: Array
     sequence_bytes: Array
     kv_capacity_bytes: Array
+    prompt_s: Array | None = None
 
     def __len__(self) -> int:
         return len(self.step_s)
@@ -80,6 +82,7 @@ class StepTable:
             + self.prefill_token_s[rows] * prefill_tokens
             + self.step_s[rows]
             + self.sequence_s[rows] * count
+            + (0.0 if self.prompt_s is None else self.prompt_s[rows] * (np.asarray(prefill_tokens) > 0))
         )
 
 
