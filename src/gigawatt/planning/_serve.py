@@ -210,7 +210,8 @@ def serve_scenario(scenario: Scenario, *, simulate: bool = True) -> ServeReport:
 
 
 def _chips(scenario: Scenario, section: ServingSection) -> tuple[ServingChip, ...]:
-    found, problems = [], []
+    found: list[ServingChip] = []
+    problems: list[Problem] = []
     for index, name in enumerate(chip_names(scenario, section.accelerators)):
         path = f"serving.accelerators.{index}" if section.accelerators else "fleet.accelerator"
         try:
@@ -315,6 +316,14 @@ def _launch(section: ServingSection, plan: ClassPlan, engine: str) -> dict[str, 
     return {**row, "command": "\n".join(files.values()), "notes": notes}
 
 
+def _roles(plan: ClassPlan) -> list[str]:
+    """Return the hosts of a unit, each named after its role."""
+    if not plan.disaggregated:
+        return ["server"] if plan.replicas == 1 else ["router", *(f"server-{i}" for i in range(plan.replicas))]
+    pools = (("prefill", plan.prefill_replicas), ("decode", plan.replicas))
+    return ["router", *(f"{kind}-{i}" for kind, count in pools for i in range(count))]
+
+
 def _instance(section: ServingSection, plan: ClassPlan, offer: Any, row: int, budget: float) -> export.ServingLaunch:
     layouts = offer.layouts
     drafts = section.draft_tokens
@@ -336,9 +345,7 @@ def _instance(section: ServingSection, plan: ClassPlan, offer: Any, row: int, bu
     )
 
 
-def _warnings(
-    section: ServingSection, chips: tuple[ServingChip, ...], plans: list[ClassPlan]
-) -> tuple[str, ...]:
+def _warnings(section: ServingSection, chips: tuple[ServingChip, ...], plans: list[ClassPlan]) -> tuple[str, ...]:
     notes = []
     unknown = [chip.name for chip in chips if not chip.chip.calibrated]
     if unknown:

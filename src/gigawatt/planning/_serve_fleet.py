@@ -75,7 +75,7 @@ class ClassFleet:
 
     def freed(self) -> Array:
         """Return the accelerators that are not needed, by hour of the first week, (H,)."""
-        return (self.total - self.units) * float(self.plan.accelerators_per_unit)
+        return np.asarray((self.total - self.units) * float(self.plan.accelerators_per_unit), dtype=np.float64)
 
 
 def fleet_of(section: ServingSection, plan: ClassPlan, growth: float = 1.0) -> ClassFleet:

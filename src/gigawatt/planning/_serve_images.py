@@ -134,7 +134,7 @@ def _rates(item: ImageItem) -> Array:
         day_shape=item.day_shape or "flat",
         week_shape=item.week_shape or (item.day_shape if isinstance(item.day_shape, str) else "flat"),
     )
-    return serving.rate_by_hour([traffic], hours=168)[0]
+    return np.asarray(serving.rate_by_hour([traffic], hours=168)[0])
 
 
 def _plan(item: ImageItem, chip: ServingChip, model: serving.DiffusionModel, peak: float, mean: float) -> ImagePlanRow:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,15 @@ from gigawatt.planning._serve_traffic import Demand, burstiness
 from gigawatt.scenario import LayoutItem, Scenario, ServingSection
 
 Array = NDArray[np.float64]
-OBJECTIVES = ("cost", "power")
+OBJECTIVES: tuple[Literal["cost", "power"], ...] = ("cost", "power")
 # Accelerators of the largest unit that is tried (a replica, or pools side by side), where no layout is given.
 LARGEST_UNIT = 64
 # A time that nobody promised.
 NO_PROMISE_S = 1e6
 # Energy is a small part of the cost of an accelerator; in the search it is that of this many sequences.
 TYPICAL_SEQUENCES = 64.0
+# Sequences of one accelerator beyond which nothing is gained.
+SEQUENCES_PER_ACCELERATOR = 192.0
 # Points of the front of a class that are shown.
 SHOWN = 40
 
@@ -215,7 +217,7 @@ def plan_class(
             ttft_s=promise.ttft_s or NO_PROMISE_S, tpot_s=promise.tpot_s or NO_PROMISE_S, share=promise.percentile
         ),
         accelerators=max(LARGEST_UNIT, 3 * largest if section.layout else largest),
-        space=_space(section, demand),
+        space=_space(section, demand, largest),
         objective="cost",
     )
     searched = {
@@ -235,14 +237,22 @@ def plan_class(
             found.found.take(slice(found.best[goal], found.best[goal] + 1)),
             goal,
             searched,
-        )  # type: ignore[index]
+        )
         for goal in OBJECTIVES
     ]
     return tuple(plans), _front(found, chip, offers)
 
 
-def _space(section: ServingSection, demand: Demand) -> serving.Space:
+def _space(section: ServingSection, demand: Demand, largest: int) -> serving.Space:
+    """Return what is tried. Sequences and budgets are of a whole replica, so they go as far as its accelerators."""
+    most = max(math.log2(SEQUENCES_PER_ACCELERATOR * largest), 10.5)
+    usual = serving.Space()
+    top = int(math.log2(max(largest / 8.0, 1.0)))
+    budgets = (*usual.token_budgets, *(usual.token_budgets[-1] * 2.0**k for k in range(1, top + 1)))
     space = serving.Space(
+        sequences=tuple(float(n) for n in np.unique(np.round(2.0 ** np.arange(0.0, most + 0.01, 0.25)))),
+        token_budgets=budgets,
+        prefill_budgets=(*usual.prefill_budgets, *(b for b in budgets if b > usual.prefill_budgets[-1])),
         aggregated=section.disaggregated != "yes",
         disaggregated=section.disaggregated in ("yes", "search"),
         burstiness=burstiness(demand),

@@ -85,7 +85,7 @@ def service_of(section: ServingSection, plan: ClassPlan, units: int) -> serving.
     assert unit is not None
     budget = int(unit.token_budget[0])
     most = int(section.max_sequences or budget)
-    drafts = {"draft_tokens": int(section.draft_tokens or 0), "acceptance": section.acceptance or 0.0}
+    drafts, acceptance = int(section.draft_tokens or 0), section.acceptance or 0.0
     cache = section.prefix_cache is not False
     tiers = _tiers(section, plan)
     if not plan.disaggregated:
@@ -97,7 +97,8 @@ def service_of(section: ServingSection, plan: ClassPlan, units: int) -> serving.
             token_budget=budget,
             prefix_cache=cache,
             tiers=tiers,
-            **drafts,
+            draft_tokens=drafts,
+            acceptance=acceptance,
         )
         return serving.Service(pool=pool, router="prefix_aware" if cache else "least_loaded")
     source, row = plan.prefill_offer, int(unit.prefill_row[0])
@@ -116,7 +117,8 @@ def service_of(section: ServingSection, plan: ClassPlan, units: int) -> serving.
         replicas=plan.replicas * units,
         max_sequences=most,
         token_budget=budget,
-        **drafts,
+        draft_tokens=drafts,
+        acceptance=acceptance,
     )
     assert plan.handover is not None
     return serving.Service(

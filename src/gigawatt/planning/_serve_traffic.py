@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 HOUR_S, DAY_S = 3600.0, 86_400.0
 # Requests that stand for a class in closed forms, and the longest time that they are drawn from.
 SAMPLE, LONGEST_S = 20_000, 7 * DAY_S
-YEAR_HOURS, MONTH_HOURS = 8_766, 730.5
+# Tokens of a block of text that is known to be shared.
+BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,19 @@ class Demand:
             week_shape="flat",
             growth_per_year=1.0,
         )
-        return serving.draw_requests([steady], duration_s=requests / rate, seed=seed)
+        drawn = serving.draw_requests([steady], duration_s=requests / rate, seed=seed)
+        return drawn if len(drawn.blocks) or not self.cached.any() else self._known(drawn)
+
+    def _known(self, drawn: serving.Requests) -> serving.Requests:
+        """Return requests whose leading tokens, as many as the given share, are known to every replica. Nobody says who
+        shares what, so all share one text: it takes memory once in a replica that prefills.
+        """
+        share = float(self.cached.sum()) / float(self.sample.prompt_tokens.sum())
+        counts = (share * drawn.prompt_tokens).astype(np.int64) // BLOCK
+        start = np.concatenate([[0], np.cumsum(counts)])
+        return replace(
+            drawn, blocks=np.arange(start[-1]) - np.repeat(start[:-1], counts), block_start=start, block_tokens=BLOCK
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -25,8 +25,8 @@ from gigawatt.model import (
     layer_parameters,
 )
 from gigawatt.serving._constants import EngineConstants
-from gigawatt.serving._models import is_linear
 from gigawatt.serving._layouts import Layouts, ServingPrecision
+from gigawatt.serving._models import is_linear
 from gigawatt.serving._step_table import StepTable
 
 Array = NDArray[np.float64]
@@ -180,7 +180,9 @@ def _operations_seconds(served: Served, chip: Chip, operations: tuple[Operation,
             )
             moved = moved + op.count * op.columns * op.depth * (stored - DTYPE_BYTES[op.dtype])
         flop = op.flop
-        if op.family == "grouped_matmul":  # its own ramp is over the rows of an expert; the depth costs as in any product
+        if (
+            op.family == "grouped_matmul"
+        ):  # its own ramp is over the rows of an expert; the depth costs as in any product
             flop = flop * (1.0 + chip.kernel("matmul", op.dtype).half / op.depth)
         total = total + operation_seconds(
             chip,

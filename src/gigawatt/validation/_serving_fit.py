@@ -131,7 +131,9 @@ class ServingFit:
         estimate = [any(a.kv_lora_rank and a.window for a in _attentions(self.cases[p.case])) for p in self.points]
         return np.array(
             [
-                (ESTIMATE if rough else 1.0) * WEIGHTS[p.quantity] * (FEWEST / max(count[cell], FEWEST)) ** (CELL_POWER / 2)
+                (ESTIMATE if rough else 1.0)
+                * WEIGHTS[p.quantity]
+                * (FEWEST / max(count[cell], FEWEST)) ** (CELL_POWER / 2)
                 for p, cell, rough in zip(self.points, cells, estimate, strict=True)
             ]
         )
@@ -147,7 +149,9 @@ class ServingFit:
         for index, case in enumerate(self.cases):
             if chosen is None or index in chosen:
                 found[index] = predictor.predict(case)
-        return np.array([np.log(found[p.case][p.quantity] / p.value) if p.case in found else np.nan for p in self.points])
+        return np.array(
+            [np.log(found[p.case][p.quantity] / p.value) if p.case in found else np.nan for p in self.points]
+        )
 
     def jacobian(self, x: Array) -> tuple[Array, Array]:
         """Return residuals and their derivatives by every free constant."""
@@ -221,9 +225,7 @@ def _loss(fit: ServingFit, base: Array, x: Array, sigma: Array) -> float:
     return float(np.sum(np.sqrt(1.0 + parts**2) - 1.0))
 
 
-def _left_out(
-    fit: ServingFit, x: Array, base: Array, slope: Array, sigma: Array, keys: Sequence[str]
-) -> Array:
+def _left_out(fit: ServingFit, x: Array, base: Array, slope: Array, sigma: Array, keys: Sequence[str]) -> Array:
     found = base.copy()
     for key in dict.fromkeys(keys):
         inside = np.array([k == key for k in keys])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gigawatt.serving import (
     EngineConstants,
     Layouts,
-    Lengths,
+    MeanLengths,
     Served,
     StepTable,
     engine_constants,
@@ -138,7 +138,7 @@ class Predictor:
         state = steady_state(
             table,
             ROW,
-            Lengths.of(case.prompt, case.output),
+            MeanLengths.of(case.prompt, case.output),
             sequences=sequences,
             token_budget=self.budget(case, degrees),
         )

@@ -388,9 +388,7 @@ def _default_limits(kind: Kind) -> tuple[float, float] | None:
     return (2.0, 0.2) if kind == "server" else None
 
 
-def _lengths(
-    row: Mapping[str, str], served: Transformer, kind: Kind, assumed: list[str]
-) -> tuple[float, float, float]:
+def _lengths(row: Mapping[str, str], served: Transformer, kind: Kind, assumed: list[str]) -> tuple[float, float, float]:
     """Return mean prompt and output tokens and the relative half-width around them."""
     prompt, output = number(row, "isl"), number(row, "osl")
     if prompt is None and row["scenario"].startswith("MLPerf"):
