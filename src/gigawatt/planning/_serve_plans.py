@@ -31,6 +31,9 @@ NO_PROMISE_S = 1e6
 TYPICAL_SEQUENCES = 64.0
 # Sequences of one accelerator beyond which nothing is gained.
 SEQUENCES_PER_ACCELERATOR = 192.0
+# Chance at a moment that more keys and values are wanted than there is memory for. Long outputs keep a full cache full for
+# minutes, so what is rare at a moment is not rare in a day: with 1 % a replica recomputes a quarter of its sequences.
+OVERFLOW = 1e-5
 # Points of the front of a class that are shown.
 SHOWN = 40
 
@@ -253,6 +256,7 @@ def _space(section: ServingSection, demand: Demand, largest: int) -> serving.Spa
         sequences=tuple(float(n) for n in np.unique(np.round(2.0 ** np.arange(0.0, most + 0.01, 0.25)))),
         token_budgets=budgets,
         prefill_budgets=(*usual.prefill_budgets, *(b for b in budgets if b > usual.prefill_budgets[-1])),
+        preemption_risk=OVERFLOW,
         aggregated=section.disaggregated != "yes",
         disaggregated=section.disaggregated in ("yes", "search"),
         burstiness=burstiness(demand),

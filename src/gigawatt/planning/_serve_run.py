@@ -17,7 +17,9 @@ Array = NDArray[np.float64]
 # Requests of one run, and points of a distribution that are shown.
 MOST_REQUESTS, FEWEST_REQUESTS, POINTS = 60_000, 1_500, 80
 # The first part of a run fills the replicas; percentiles leave it out.
-WARM_UP = 0.1
+WARM_UP = 0.2
+# A run lasts at least this many times a request's stay.
+STAYS = 15.0
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -29,7 +31,8 @@ def service_facts() -> dict[str, Sourced]:
 def simulated(section: ServingSection, plan: ClassPlan, units: int = 1) -> dict[str, Any]:
     """Return what a simulation of `units` of a plan at the planned load shows, as plain data."""
     facts, demand = service_facts(), plan.demand
-    duration = section.duration or facts["simulated_s"].best
+    stay = plan.ttft_s[0] + float(demand.sample.output_tokens.mean()) * plan.tpot_s[0]
+    duration = section.duration or max(facts["simulated_s"].best, STAYS * stay)
     rate = plan.rate * units
     count = int(np.clip(rate * duration, FEWEST_REQUESTS, MOST_REQUESTS))
     requests = demand.drawn(rate, count, (section.seed or 0) + 1)
