@@ -22,7 +22,14 @@ from gigawatt.report._power import print_power
 from gigawatt.report._power_page import power_page
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._supply import print_supply
-from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
+from gigawatt.report._tables import (
+    print_cases,
+    print_entry,
+    print_listing,
+    print_memory,
+    print_residuals,
+    print_serving,
+)
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
 from gigawatt.report._trace import chrome_trace, write_trace
 from gigawatt.report._train_page import train_page
@@ -66,6 +73,7 @@ __all__ = [
     "print_plan",
     "print_power",
     "print_residuals",
+    "print_serving",
     "print_supply",
     "print_train",
     "rows_to_csv",
