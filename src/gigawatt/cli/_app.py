@@ -216,6 +216,22 @@ def validate_training(
     print_json(result) if as_json else print_residuals(result, console())
 
 
+@validate_app.command("serving")
+def validate_serving(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every published serving measurement and print the residuals by group."""
+    from gigawatt.report import print_serving_residuals
+    from gigawatt.validation import validate_serving as run
+
+    with working("predicting"):
+        result = run(data)
+    print_json(result) if as_json else print_serving_residuals(result, console())
+
+
 @validate_app.command("memory")
 def validate_memory(
     data: Annotated[
