@@ -115,6 +115,8 @@ class _Steps:
 
         added = part(chunk.ravel(), np.broadcast_to(ends, chunk.shape).ravel()) - part(zero, zero)
         each = t.prefill_token_s[flat] * chunk.ravel() + t.sequence_s[flat]
+        if t.prompt_s is not None:
+            each = each + t.prompt_s[flat]
         return np.asarray(plain + (added + each).reshape(chunk.shape))
 
 
