@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gigawatt.serving import Lengths, closed_loop, steady_state
+from gigawatt.serving import MeanLengths, closed_loop, steady_state
 from gigawatt.serving import _closed_loop as loop
 
 ROW = np.zeros(1, dtype=np.int64)
@@ -69,7 +69,7 @@ def test_agrees_with_the_steady_state(make_table):
     for clients in (4, 16, 64):
         found = run(table, prompts, outputs, clients=clients)
         state = steady_state(
-            table, ROW, Lengths.of(prompts.mean(), outputs.mean()), sequences=np.array([clients]), token_budget=8192
+            table, ROW, MeanLengths.of(prompts.mean(), outputs.mean()), sequences=np.array([clients]), token_budget=8192
         )
         assert state.tpot_s[0] == pytest.approx(np.mean(found.tpot_s), rel=0.12)
         assert state.requests_per_s[0] == pytest.approx(len(prompts) / found.total_s, rel=0.12)

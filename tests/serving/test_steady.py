@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from gigawatt.serving import Lengths, sequences_that_fit, steady_state
+from gigawatt.serving import MeanLengths, sequences_that_fit, steady_state
 
 
 def state(table, sequences, prompt=1000, output=200):
     n = np.asarray(sequences, dtype=float)
     rows = np.zeros(len(n), dtype=np.int64)
-    return steady_state(table, rows, Lengths.of(np.full(len(n), prompt), output), sequences=n, token_budget=8192)
+    return steady_state(table, rows, MeanLengths.of(np.full(len(n), prompt), output), sequences=n, token_budget=8192)
 
 
 def test_one_sequence_alternates_between_prompt_and_steps(make_table):
@@ -29,6 +29,6 @@ def test_rate_and_time_per_token_grow_with_sequences(make_table):
 
 def test_sequences_that_fit_fill_the_memory(make_table):
     table = make_table(tensor_parallel=4)
-    lengths = Lengths.of(1000.0, 200.0)
+    lengths = MeanLengths.of(1000.0, 200.0)
     count = sequences_that_fit(table, np.zeros(1, dtype=np.int64), lengths)
     assert count[0] * table.kv_bytes[0] * (1000 + 100 + 8) == pytest.approx(table.kv_capacity_bytes[0])
