@@ -28,7 +28,7 @@ from gigawatt.scenario import FleetSection, Scenario, ServingSection
 
 MONTH_S, DAY_S = 2_629_800.0, 86_400.0
 # Plans that are tried until the simulation keeps the promise, and the largest margin of one step.
-TRIALS, MOST_LATE = 4, 2.0
+TRIALS, MOST_LATE, STEP = 5, 2.0, 1.06
 # A training job smaller than this is not worth starting for a night.
 SMALLEST_JOB = 8
 
@@ -249,7 +249,7 @@ def _planned(
         late = _late(best.plan, run)
         if late == (1.0, 1.0) or trial == TRIALS - 1:
             break
-        margin = (max(margin[0], late[0]), max(margin[1], late[1]))
+        margin = tuple(max(m * (STEP if x > 1.0 else 1.0), x) for m, x in zip(margin, late, strict=True))  # type: ignore[assignment]
         notes = [
             f"{demand.name}: planned with a margin, since the simulation of the first plan was later than its mean field: TTFT {margin[0]:.2f}, TPOT {margin[1]:.2f} times"
         ]
