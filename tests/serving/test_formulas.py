@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gigawatt.serving._formulas import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
+from gigawatt.serving import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
 
 V5E = {
     "kv_bytes_per_token": 100e3,

@@ -216,6 +216,22 @@ def validate_training(
     print_json(result) if as_json else print_residuals(result, console())
 
 
+@validate_app.command("serving")
+def validate_serving(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every published serving measurement and print the residuals by group."""
+    from gigawatt.report import print_serving_residuals
+    from gigawatt.validation import validate_serving as run
+
+    with working("predicting"):
+        result = run(data)
+    print_json(result) if as_json else print_serving_residuals(result, console())
+
+
 @validate_app.command("memory")
 def validate_memory(
     data: Annotated[
@@ -331,6 +347,79 @@ def calibrate_training(
     result = fit_training(data, report=lambda line: typer.echo(line, err=True))
     for target in write_fit(result, out):
         typer.echo(f"wrote {target}")
+
+
+@calibrate_app.command("serve")
+def calibrate_serve(
+    measurements: Annotated[
+        Path,
+        typer.Argument(
+            help="Result of `vllm bench serve --save-result` or of `sglang.bench_serving`, or a CSV file with the columns of the packaged table.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[str | None, typer.Option("--model", help="Model of the benchmark, as in the catalogue.")] = None,
+    accelerator: Annotated[str | None, typer.Option("--accelerator", help="Chip of the benchmark.")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="vllm, sglang, tensorrt_llm or any: where the fit begins.")
+    ] = "any",
+    precision: Annotated[str, typer.Option("--precision", help="bf16, fp8, fp4, mxfp4, int8 or int4.")] = "fp8",
+    tensor_parallel: Annotated[int, typer.Option("--tensor-parallel", min=1)] = 1,
+    expert_parallel: Annotated[int, typer.Option("--expert-parallel", min=1)] = 1,
+    attention_data_parallel: Annotated[int, typer.Option("--attention-data-parallel", min=1)] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="CSV file for the constants; a folder where a CSV is fitted.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the few constants of a serving engine to a benchmark of one's own, or those of all to a published table."""
+    from gigawatt.report import check_writable, make_folder, print_listing, rows_to_csv, write_atomically
+
+    need_scipy("calibrate serve")
+    if measurements.suffix == ".csv":
+        from gigawatt.validation import fit_serving, write_serving_fit
+
+        folder = out or Path()
+        make_folder(folder)
+        result = fit_serving(measurements, report=lambda line: typer.echo(line, err=True))
+        for target in write_serving_fit(result, folder):
+            typer.echo(f"wrote {target}")
+        return
+    from gigawatt.planning import calibrate_serving, calibration_rows
+
+    absent = [name for name, value in (("--model", model), ("--accelerator", accelerator)) if value is None]
+    if absent or model is None or accelerator is None:
+        raise InputError(
+            Problem(
+                message="a benchmark file does not say what ran on what",
+                location="calibrate serve",
+                allowed=f"also give {' and '.join(absent)}, for example --model 'Llama 3.1 70B' --accelerator 'H100 SXM'",
+            )
+        )
+    if out is not None:
+        check_writable(out)
+    fit = calibrate_serving(
+        measurements,
+        model=model,
+        accelerator=accelerator,
+        engine=engine,
+        precision=precision,
+        tensor_parallel=tensor_parallel,
+        expert_parallel=expert_parallel,
+        attention_data_parallel=attention_data_parallel,
+    )
+    rows = calibration_rows(fit)
+    if out is not None:
+        write_atomically(out, rows_to_csv(rows))
+    if as_json:
+        print_json(fit.to_dict())
+        return
+    shown = [{**row, **{name: f"{row[name]:.4g}" for name in ("before", "after", "factor")}} for row in rows]
+    print_listing("constants", shown, console())
+    typer.echo(
+        f"{fit.points} runs; median error of time per token {fit.before[0]:.1%} before, {fit.after[0]:.1%} after; of time to first token {fit.before[1]:.1%} and {fit.after[1]:.1%}"
+    )
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from gigawatt.planning._result import (
     Sensitivity,
 )
 from gigawatt.planning._serve import ServeReport, serve_scenario
+from gigawatt.planning._serve_calibrate import calibrate_serving, calibration_rows
 from gigawatt.planning._train import TrainReport, train_scenario, why
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "ask",
     "best_cap",
     "build_scenario",
+    "calibrate_serving",
+    "calibration_rows",
     "evaluate",
     "evaluate_formula",
     "explain",

@@ -25,7 +25,14 @@ from gigawatt.report._schema import plan_schema
 from gigawatt.report._serving import print_serving
 from gigawatt.report._serving_page import serving_page
 from gigawatt.report._supply import print_supply
-from gigawatt.report._tables import print_cases, print_entry, print_listing, print_memory, print_residuals
+from gigawatt.report._tables import (
+    print_cases,
+    print_entry,
+    print_listing,
+    print_memory,
+    print_residuals,
+    print_serving_residuals,
+)
 from gigawatt.report._terminal import print_explanation, print_paths, print_plan
 from gigawatt.report._trace import chrome_trace, write_trace
 from gigawatt.report._train_page import train_page
@@ -72,6 +79,7 @@ __all__ = [
     "print_power",
     "print_residuals",
     "print_serving",
+    "print_serving_residuals",
     "print_supply",
     "print_train",
     "rows_to_csv",

@@ -161,6 +161,56 @@ def print_residuals(result: Mapping[str, Any], console: Console) -> None:
         )
 
 
+SERVING_TITLES = {
+    "tpot_s": "time per output token",
+    "ttft_s": "time to first token",
+    "output_rate": "output tokens per second",
+    "input_rate": "input tokens per second",
+}
+
+
+def print_serving_residuals(result: Mapping[str, Any], console: Console) -> None:
+    """Print the residuals of `gigawatt validate serving` by quantity and group, beside the trivial baseline."""
+    summary = result["summary"]
+    for quantity, title in SERVING_TITLES.items():
+        if quantity in summary:
+            console.print(_serving_table(title, summary[quantity]))
+    reasons: dict[str, int] = {}
+    for row in result["rows"]:
+        if row["skipped"]:
+            reasons[row["skipped"]] = reasons.get(row["skipped"], 0) + 1
+    for reason, count in reasons.items():
+        console.print(Text(f"not predicted: {count} rows: {reason}", style="yellow"))
+    console.print(
+        f"{summary['predicted']} of {summary['measurements']} rows predicted; bias is the median of predicted/measured - 1"
+    )
+    if "constants" in summary:
+        console.print(
+            f"{summary['constants']} constants belong to software stacks and families of chips; without chip, model: median error with constants fitted without the row's own."
+        )
+
+
+def _serving_table(title: str, figures: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
+    table.add_column("group", no_wrap=True)
+    kinds = [kind for kind in ("without_chip", "without_model", "baseline") if kind in figures]
+    for heading in ("rows", "median", "90th\npct", "bias", *(kind.replace("_", "\n") for kind in kinds), "rank"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, group in [*figures["by_group"].items(), ("all", figures)]:
+        others = [figures[kind] if name == "all" else figures[kind]["by_group"].get(name) for kind in kinds]
+        rank = figures["rank_by_group"].get(name)
+        table.add_row(
+            name,
+            str(group["n"]),
+            _percent(group["median_abs_error_pct"]),
+            _percent(group["p90_abs_error_pct"]),
+            _signed(group["bias_pct"]),
+            *(_median(other) for other in others),
+            "-" if rank is None else f"{rank:.3f}",
+        )
+    return table
+
+
 def print_memory(result: Mapping[str, Any], console: Console) -> None:
     """Print the residuals of `gigawatt validate memory`."""
     table = Table(box=None, pad_edge=False, header_style="dim", title="peak memory, GiB", title_justify="left")

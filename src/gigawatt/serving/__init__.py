@@ -1,8 +1,10 @@
 """From traffic to chips, megawatts and dollars per token: requests, engine steps, replicas, fleets; images and videos."""
 
 from gigawatt.serving._arrivals import Arrivals, Bursty, Gamma, Poisson
+from gigawatt.serving._calibrate import BenchmarkPoint, EngineFit, fit_engine, read_benchmark
 from gigawatt.serving._candidates import Candidates
 from gigawatt.serving._capacity import capacity
+from gigawatt.serving._closed_loop import ClosedLoop, closed_loop
 from gigawatt.serving._constants import ENGINES, EngineConstants, engine_constants, engine_facts
 from gigawatt.serving._diffusion import (
     DiffusionModel,
@@ -20,6 +22,7 @@ from gigawatt.serving._economics import (
     revenue_usd,
     token_costs,
 )
+from gigawatt.serving._formulas import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
 from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, replicas_for, serve_images
 from gigawatt.serving._layouts import SERVING_PRECISIONS, Layouts, ServingPrecision
 from gigawatt.serving._length_mix import LengthMix
@@ -35,6 +38,7 @@ from gigawatt.serving._lengths import (
 )
 from gigawatt.serving._mean_field import MeanField, mean_field
 from gigawatt.serving._misses import Miss
+from gigawatt.serving._models import served_model, transformer_of_text
 from gigawatt.serving._occupancy import Speculation
 from gigawatt.serving._offers import Offer, PlanPromise, Space, possible_layouts
 from gigawatt.serving._pools import Disaggregated, Handover, Pools, disaggregated
@@ -60,15 +64,7 @@ from gigawatt.serving._summary import (
     summarise_traffic,
 )
 from gigawatt.serving._traces import PACKAGED_TRACES, read_trace
-from gigawatt.serving._traffic import (
-    Promise,
-    Traffic,
-    TrafficClass,
-    at_rate,
-    draw_requests,
-    draw_traffic,
-    rate_by_hour,
-)
+from gigawatt.serving._traffic import Promise, Traffic, TrafficClass, at_rate, draw_requests, draw_traffic, rate_by_hour
 
 __all__ = [
     "ENGINES",
@@ -76,12 +72,15 @@ __all__ = [
     "SERVING_PRECISIONS",
     "Arrivals",
     "Autoscaler",
+    "BenchmarkPoint",
     "Bursty",
     "Candidates",
+    "ClosedLoop",
     "Course",
     "DiffusionModel",
     "Disaggregated",
     "EngineConstants",
+    "EngineFit",
     "FixedLength",
     "Gamma",
     "Handover",
@@ -128,7 +127,9 @@ __all__ = [
     "attention_rate",
     "break_even_utilisation",
     "capacity",
+    "closed_loop",
     "day_shape",
+    "decode_roofline_seconds",
     "diffusion_facts",
     "diffusion_model",
     "diffusion_models",
@@ -137,30 +138,37 @@ __all__ = [
     "draw_traffic",
     "engine_constants",
     "engine_facts",
+    "fit_engine",
     "ideal_reuse",
     "length",
     "mean_field",
     "nominal_lengths",
     "online_day",
     "possible_layouts",
+    "prefill_flop",
     "rate_by_hour",
+    "read_benchmark",
     "read_trace",
     "replicas_for",
     "request_times",
+    "resident_tokens",
     "reused_tokens",
     "revenue_usd",
     "search",
     "sequences_that_fit",
     "serve_images",
+    "served_model",
     "servers_for",
     "shape_names",
     "simulate",
     "squared_variation",
+    "stability_rate",
     "steady_state",
     "step_table",
     "summarise_requests",
     "summarise_traffic",
     "token_costs",
+    "transformer_of_text",
     "waiting_s",
     "week_shape",
 ]

@@ -172,7 +172,7 @@ def run(
         # prompts of this step, in order, as far as budget and slots go
         room = budget - decoding if mixed else budget
         room = max(room, 1)
-        computed, pairs, finished, began = 0, 0.0, 0, next_prompt
+        computed, pairs, finished, touched, began = 0, 0.0, 0, 0, next_prompt
         r = next_prompt
         while r < sent and room > 0 and found[2, r] <= now:
             if left[r] == prompts[r]:
@@ -187,6 +187,7 @@ def run(
             left[r] -= part
             room -= part
             computed += part
+            touched += 1
             if left[r] == 0:
                 finished += 1
                 r += 1
@@ -196,7 +197,7 @@ def run(
         if computed > 0:
             beside = decoding if mixed else 0
             now += step_seconds(
-                grid, products, head, w, beside, keys if mixed else 0.0, computed, pairs, finished, r - began + 1
+                grid, products, head, w, beside, keys if mixed else 0.0, computed, pairs, finished, touched
             )
             ahead = 1 if beside > 0 else 0
         else:

@@ -5,9 +5,10 @@ grade and source.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from math import prod
 
 from gigawatt.catalog import sourced_table
 from gigawatt.errors import InputError, Problem, nearest_name
@@ -15,6 +16,9 @@ from gigawatt.evidence import Sourced
 
 # vllm_eager is vLLM of 2023, without captured graphs; amd is ATOM and vLLM as AMD builds it.
 ENGINES = ("vllm", "sglang", "tensorrt_llm", "amd", "vllm_eager", "any")
+
+# What an answer for any engine stands between.
+CURRENT = ("vllm", "sglang", "tensorrt_llm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +69,39 @@ def engine_facts(engine: str = "any", chip: str = "") -> Mapping[str, Sourced]:
                 nearest=nearest_name(engine, ENGINES),
             )
         )
-    found = dict(sourced_table("gigawatt.serving", "data/constants.csv"))
-    plain = {name: number for name, number in found.items() if "." not in name}
-    for key, number in (*found.items(), *sourced_table("gigawatt.serving", "data/fitted.csv").items()):
-        stack, _, rest = key.rpartition(".")
-        name, _, family = rest.partition("@")
-        if stack in ("", "*", engine) and fnmatchcase(chip, family or "*"):
-            plain[name] = number
-    return plain
+    keys = [*sourced_table("gigawatt.serving", "data/constants.csv").items()]
+    keys += sourced_table("gigawatt.serving", "data/fitted.csv").items()
+    if engine == "any":
+        return _any_engine([_facts_of(stack, chip, keys) for stack in CURRENT])
+    return _facts_of(engine, chip, keys)
+
+
+def _facts_of(engine: str, chip: str, keys: list[tuple[str, Sourced]]) -> dict[str, Sourced]:
+    """Return the constants of one engine: the plain ones, then those of any stack or this one that fit the chip, in the
+    order of the tables.
+    """
+    found: dict[str, Sourced] = {}
+    for key, number in keys:
+        stack, _, rest = key.partition(".")
+        name, _, family = (rest or stack).partition("@")
+        if not rest or (stack in ("*", engine) and fnmatchcase(chip, family or "*")):
+            found[name] = number
+    return found
+
+
+def _any_engine(engines: list[dict[str, Sourced]]) -> dict[str, Sourced]:
+    """Return the geometric mean of what current engines have, with the range that they span together."""
+    found = {}
+    for name, first in engines[0].items():
+        numbers = [engine[name] for engine in engines]
+        values = [number.best for number in numbers]
+        best = prod(values) ** (1.0 / len(values)) if min(values) > 0 else sum(values) / len(values)
+        if len(set(values)) == 1:
+            best = values[0]
+        found[name] = replace(
+            first, best=best, low=min(number.low for number in numbers), high=max(number.high for number in numbers)
+        )
+    return found
 
 
 def engine_constants(engine: str = "any", chip: str = "") -> EngineConstants:

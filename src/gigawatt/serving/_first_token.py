@@ -61,15 +61,17 @@ def _block(
 ) -> tuple[Array, Array]:
     """Return mean (n,) and quantiles (n, Q) of the time to the first token of N rows.
 
-    Prompts that come during one step are served together; such a group occupies the prefill for as long as its chunks
-    take, or, the more of a backlog there is, for its share of whole chunks. A request waits for the groups in front of
-    it, or, where there are none, for the end of the step under way, then for its own chunks.
+    A request waits for the prompts in front of it, or, where there are none, for the end of the step under way, then
+    for its own chunks. A prompt occupies the prefill for its share of whole chunks; where nobody is there to fill the
+    last one, because there is no backlog and nobody came during the step, for as long as its chunks take alone.
     """
-    load, together = np.minimum(state.prefill_load, 0.9999), state.together
+    load = np.minimum(state.prefill_load, 0.9999)
     filled = load[:, None]
     own = (1.0 - filled) * state.alone_s + filled * state.work_s
-    group = (1.0 - filled) * state.alone_s + filled * state.work_s * together[:, None]
-    busy = np.minimum(state.rate / together * (group @ mix.weight), 0.9999)
+    own = np.maximum(own, (1.0 - state.unshared[:, None]) * state.alone_s)  # who shares a step still takes all of it
+    lone = state.unshared[:, None] * (1.0 - filled)
+    group = lone * np.maximum(state.alone_s, state.work_s) + (1.0 - lone) * state.work_s
+    busy = np.minimum(state.rate * (group @ mix.weight), 0.9999)
     servers = column(how.replicas) if how.router == "least_loaded" else np.ones(len(load))
     spread, burst = how.arrivals()
     mean = group @ mix.weight
@@ -83,10 +85,20 @@ def _block(
         grid, grid.points(group / servers[:, None], mix.weight), utilisation=busy, servers=servers, burst=burst
     )
     none = 1.0 - (1.0 - queue.none) * spread
-    idle = np.exp(-state.decoding)  # nothing under way
-    entry = idle[:, None] + (1.0 - idle[:, None]) * grid.uniform(state.plain_s)
+    entry = _entry(grid, state, mix, busy)
     first = none[:, None] * entry * grid.transform(grid.points(state.alone_s, mix.weight))
     first += spread[:, None] * queue.some * grid.uniform(load * full) * grid.transform(grid.points(own, mix.weight))
     share = slots[1][:, None]
     first *= (1.0 - share) + share * grid.exponential(place_wait)
     return grid.mean(first), grid.quantiles(first, levels)
+
+
+def _entry(grid: Grid, state: Occupancy, mix: LengthMix, busy: Array) -> NDArray[np.complex128]:
+    """Return what is left of the step under way for a request that finds no prompt in front: of one with prefill whose
+    budget is not used up, of one without, or nothing.
+    """
+    bearing = np.clip((state.bearing_share - busy) / np.maximum(1.0 - busy, 1e-9), 0.0, 1.0)[:, None]
+    decoding = 1.0 - np.exp(-state.decoding)[:, None]
+    step = np.minimum(state.alone_s @ mix.weight, state.full_s)
+    rest = (1.0 - decoding) + decoding * grid.uniform(state.plain_s)
+    return np.asarray(bearing * grid.uniform(step) + (1.0 - bearing) * rest)

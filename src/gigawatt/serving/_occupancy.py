@@ -44,8 +44,8 @@ class Occupancy:
     `step_s` is the mean time between two steps as a decoding sequence sees it, `plain_s` without prefill, `full_s` with
     a whole chunk of `chunk` tokens. `extra_s` is what a request's prefill adds to steps, `extra2_s2` its second moment.
     `work_s` (N, K) is the time of a request's prefill in a backlog, `alone_s` (N, K) without one. `prefill_load` is
-    the share of time that prefill in whole chunks needs: 1 is the limit. `together` is how many prompts begin in one
-    step, `prefilling` how many are being prefilled, `bearing_share` the share of time in steps that hold prefill.
+    the share of time that prefill in whole chunks needs: 1 is the limit. `unshared` is the chance that no other
+    prompt comes during a step, `prefilling` how many are being prefilled, `bearing_share` the share of time in steps that hold prefill.
     """
 
     decoding: Array
@@ -61,7 +61,7 @@ class Occupancy:
     prefill_load: Array
     prefilling: Array
     bearing_share: Array
-    together: Array
+    unshared: Array
 
     def take(self, part: Integers) -> Occupancy:
         """Return the rows `part`."""
@@ -115,6 +115,8 @@ class _Steps:
 
         added = part(chunk.ravel(), np.broadcast_to(ends, chunk.shape).ravel()) - part(zero, zero)
         each = t.prefill_token_s[flat] * chunk.ravel() + t.sequence_s[flat]
+        if t.prompt_s is not None:
+            each = each + t.prompt_s[flat]
         return np.asarray(plain + (added + each).reshape(chunk.shape))
 
 
@@ -176,7 +178,7 @@ def occupancy(
         alone_s=first,
         prefill_load=now * (work @ mix.weight),
         prefilling=now * (own @ mix.weight),
-        together=together,
+        unshared=np.exp(-arrivals),
         bearing_share=np.clip(now * (each + per_chunk * seen.plain_s), 0.0, 1.0),
     )
 

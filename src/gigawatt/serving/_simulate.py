@@ -197,6 +197,7 @@ def _pools(requests: Requests, service: Service) -> tuple[Integers, Array]:
             state.PAIR_S: steps.prefill_pair_s[row],
             state.WINDOW_PAIR_S: steps.prefill_window_pair_s[row],
             state.PREFILL_S: steps.prefill_token_s[row],
+            state.PROMPT_S: 0.0 if steps.prompt_s is None else steps.prompt_s[row],
             state.FIXED_S: steps.step_s[row],
             state.SEQUENCE_S: steps.sequence_s[row],
             state.DRAFT_S: pool.draft_s,

@@ -35,6 +35,8 @@ TOKENS = np.unique(np.round(2.0 ** np.arange(0.0, 17.01, 0.5)))
 # Share of the bandwidth that large reads reach on every measured chip; where a fit of the operator tables says less, its
 # time per launch says the rest.
 STREAMING = 0.78
+# No kernel was ever measured above this share of the bandwidth (A100, docs/science.md 2).
+MOST_STREAMING = 0.92
 # Below so many bytes a weight, kernels unpack it before the product.
 NARROW_BYTES = 0.7
 # Formats that products fall back to where the chip lacks one.
@@ -141,7 +143,7 @@ def _tuned(served: Served) -> Chip:
         kernels[family, dtype] = replace(
             kernel,
             compute=kernel.compute * compute,
-            memory=min(max(kernel.memory, STREAMING) * memory, 1.0),
+            memory=min(max(kernel.memory, STREAMING) * memory, MOST_STREAMING),
             launch_s=0.0,
             wave=0.0,
             half=half,

@@ -21,10 +21,10 @@ _HALVINGS = 28
 
 def normal_beyond(z: Array) -> Array:
     """Return the chance that a normal deviate is beyond `z`: Abramowitz and Stegun 26.2.17, error below 7.5e-8."""
-    x = np.abs(z)
+    x = np.minimum(np.abs(z), 37.0)  # beyond, the chance is below the smallest float
     t = 1.0 / (1.0 + 0.2316419 * x)
     series = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
-    upper = np.exp(-np.minimum(x * x, 1400.0) / 2.0) / np.sqrt(2.0 * np.pi) * series
+    upper = np.exp(-x * x / 2.0) / np.sqrt(2.0 * np.pi) * series
     return np.asarray(np.where(z >= 0.0, upper, 1.0 - upper))
 
 

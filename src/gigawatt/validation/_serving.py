@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from gigawatt.model import DTYPE_BYTES, parameters
+from gigawatt.validation._parameters import Parameter
 from gigawatt.validation._rows import UnreadableRowError
 from gigawatt.validation._serving_model import Predictor
 from gigawatt.validation._serving_rows import Case, number, read, read_rows
 from gigawatt.validation._statistics import one_constant, summarise
 
+FEWEST_RANKED = 5
 QUANTITIES = ("tpot_s", "ttft_s", "output_rate", "input_rate")
 # Rows whose source or checks say that they are no measurement of the engine. A waiting line before admission spoils the
 # time to the first token alone, a limit of admission below the clients the time per token as well.
@@ -48,7 +50,16 @@ def validate_serving(data: Path | None = None) -> dict[str, Any]:
     be read.
     """
     predictor = Predictor()
+    factors = intervals()
     rows = [result for row in read_rows(data) for result in predict(row, predictor)]
+    known = left_out_rows() if data is None else {}
+    for row in rows:
+        if row["predicted"] is not None and row["quantity"] in factors:
+            low, high = factors[row["quantity"]]
+            row["interval_80"] = [row["predicted"] / low, row["predicted"] * low]
+            row["interval_90"] = [row["predicted"] / high, row["predicted"] * high]
+        for key, left in known.get((row["id"], row["quantity"]), {}).items():
+            row[f"without_{key}_ratio"] = left
     summary: dict[str, Any] = {}
     for quantity in QUANTITIES:
         mine = [row for row in rows if row["quantity"] == quantity]
@@ -61,8 +72,18 @@ def validate_serving(data: Path | None = None) -> dict[str, Any]:
             "by_chip": _by(mine, "chip"),
             "by_model": _by(mine, "model"),
             "by_stack": _by(mine, "stack"),
+            "inside_80": _inside(mine, "interval_80"),
+            "inside_90": _inside(mine, "interval_90"),
+            "rank_by_group": _ranks_by_group(mine),
         }
-    ids = {row["id"]: row["skipped"] for row in rows}
+        if known:
+            summary[quantity] |= {
+                "without_chip": summarise(mine, "without_chip_ratio"),
+                "without_model": summarise(mine, "without_model_ratio"),
+            }
+    ids = {row["id"]: row["skipped"] for row in rows if row["measured"] is not None}
+    if data is None:
+        summary["constants"] = len(serving_parameters())
     summary["measurements"] = len(ids)
     summary["predicted"] = sum(reason is None for reason in ids.values())
     public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
@@ -86,6 +107,10 @@ def predict(row: Mapping[str, str], predictor: Predictor) -> list[dict[str, Any]
         "chip": row["accelerator"],
         "model": row["model"],
         "stack": "",
+        "without_chip_ratio": None,
+        "without_model_ratio": None,
+        "interval_80": None,
+        "interval_90": None,
         "skipped": None,
         "assumed": [],
         "note": "",
@@ -149,17 +174,61 @@ def _peak(case: Case) -> float:
     return float(peak * d.accelerators * d.workers / per_output)
 
 
-def left_out_rows(name: str = "serving_leave_one_out.csv") -> dict[tuple[str, str], dict[str, float]]:
-    """Return predicted over measured of packaged rows under constants fitted without their chip or model."""
+def _table(name: str) -> list[dict[str, str]]:
     text = files("gigawatt.validation").joinpath("data", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def left_out_rows() -> dict[tuple[str, str], dict[str, float]]:
+    """Return predicted over measured of packaged rows under constants fitted without their chip, and their model."""
     return {
-        (row["id"], row["quantity"]): {key: float(row[key]) for key in ("chip", "model") if row[key]}
-        for row in csv.DictReader(io.StringIO(text))
+        (row["id"], row["quantity"]): {key: float(row[key]) for key in ("chip", "model")}
+        for row in _table("serving_leave_one_out.csv")
     }
 
 
+def intervals() -> dict[str, tuple[float, float]]:
+    """Return by quantity the factors within which 80 and 90 % of predictions without their chip or model were right."""
+    return {
+        row["quantity"]: (float(row["factor_80"]), float(row["factor_90"])) for row in _table("serving_intervals.csv")
+    }
+
+
+def serving_parameters() -> tuple[Parameter, ...]:
+    """Return the free constants of data/serving_fit_parameters.csv."""
+    return tuple(
+        Parameter(
+            stack=row["stack"],
+            constant=row["constant"],
+            chip=row["chip"],
+            prior=float(row["prior"]),
+            sigma=float(row["sigma"]),
+            share=row["scale"] == "share",
+        )
+        for row in _table("serving_fit_parameters.csv")
+    )
+
+
+def _inside(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Return the share of measurements inside their interval, None where there is none."""
+    found = [row[key][0] <= row["measured"] <= row[key][1] for row in rows if row.get(key)]
+    return sum(found) / len(found) if found else None
+
+
+def _ranks_by_group(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return Spearman's rank correlation inside every group of at least five predictions."""
+    found = {}
+    for group in dict.fromkeys(row["group"] for row in rows):
+        pairs = [(r["measured"], r["predicted"]) for r in rows if r["group"] == group and r["ratio"] is not None]
+        if len(pairs) >= FEWEST_RANKED:
+            found[group] = spearman([m for m, _ in pairs], [p for _, p in pairs])
+    return found
+
+
 def spearman(measured_values: Sequence[float], predicted: Sequence[float]) -> float:
-    """Return Spearman's rank correlation of two columns (ties share their mean rank); nan never: 1.0 for one value."""
+    """Return Spearman's rank correlation of two columns (ties share their mean rank): 1 for fewer than two values, 0
+    where one column is constant.
+    """
     if len(measured_values) < 2:
         return 1.0
     ranks = [_ranks(np.asarray(values)) for values in (measured_values, predicted)]

@@ -12,7 +12,6 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.model import Attention
+from gigawatt.report import write_atomically
 from gigawatt.serving import EngineConstants, engine_constants
 from gigawatt.validation._fit import ROBUST, solve_linear
 from gigawatt.validation._parameters import Parameter
 from gigawatt.validation._rows import UnreadableRowError
-from gigawatt.validation._serving import measured
+from gigawatt.validation._serving import measured, serving_parameters
 from gigawatt.validation._serving_model import Predictor
 from gigawatt.validation._serving_rows import Case, read, read_rows
 
@@ -39,22 +39,6 @@ FEWEST = 4.0
 ESTIMATE = 0.3
 # Log error beyond which a point counts less.
 SCREEN = 0.4
-
-
-def serving_parameters() -> tuple[Parameter, ...]:
-    """Return the free constants of data/serving_fit_parameters.csv."""
-    text = files("gigawatt.validation").joinpath("data", "serving_fit_parameters.csv").read_text(encoding="utf-8")
-    return tuple(
-        Parameter(
-            stack=row["stack"],
-            constant=row["constant"],
-            chip=row["chip"],
-            prior=float(row["prior"]),
-            sigma=float(row["sigma"]),
-            share=row["scale"] == "share",
-        )
-        for row in csv.DictReader(io.StringIO(text))
-    )
 
 
 def _attentions(case: Case) -> list[Attention]:
@@ -189,14 +173,15 @@ def fit_serving(data: Path | None = None, rounds: int = 6, report: Callable[[str
     base, slope = fit.jacobian(x)
     report(f"fitted: {_medians(fit, base)}")
     left = {}
-    for name, key in (("chip", lambda c: c.chip.name), ("model", lambda c: c.model.name)):
-        left[name] = _left_out(fit, x, base, slope, sigma, [key(fit.cases[p.case]) for p in fit.points])
+    for name in ("chip", "model"):
+        keys = [str(getattr(fit.cases[p.case], name).name) for p in fit.points]
+        left[name] = _left_out(fit, x, base, slope, sigma, keys)
         report(f"without the {name}: {_medians(fit, left[name])}")
     spread = _spread(base, slope, sigma)
     return {
         "parameters": [
             {
-                "keys": [f"{stack}.{p.constant}" + (f"@{p.chip}" if p.chip else "") for stack in p.stack.split("|")],
+                "keys": list(p.keys),
                 "constant": p.constant,
                 "low": p.value(float(at - wide)),
                 "value": p.value(float(at)),
@@ -249,3 +234,43 @@ def _spread(base: Array, slope: Array, sigma: Array) -> Array:
     """Return the standard error of every constant (Laplace), with the robust spread of the residuals."""
     noise = max(float(np.median(np.abs(base))) / 0.6745, 1e-3)
     return np.asarray(np.sqrt(np.diag(np.linalg.inv(slope.T @ slope / noise**2 + np.diag(1.0 / sigma**2)))))
+
+
+def serving_intervals(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return by quantity how far, as a factor, 80 and 90 % of predictions without their chip or model were off."""
+    found = []
+    for quantity in WEIGHTS:
+        errors = np.abs([np.log(row[key]) for row in rows if row["quantity"] == quantity for key in ("chip", "model")])
+        if len(errors):
+            factors = np.exp(np.percentile(errors, [80, 90]))
+            found.append({"quantity": quantity, "factor_80": float(factors[0]), "factor_90": float(factors[1])})
+    return found
+
+
+def write_serving_fit(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path, Path]:
+    """Write fitted.csv (rows of the constants), serving_leave_one_out.csv and serving_intervals.csv into a folder;
+    return their paths.
+    """
+    fitted: list[tuple[Any, ...]] = [
+        ("key", "value_low", "value_mid", "value_high", "unit", "date", "kind", "source", "notes")
+    ]
+    for p in result["parameters"]:
+        source = (
+            "fit to published serving measurements (fit_serving); "
+            f"before the fit {p['prior']:g} within a factor of {np.exp(p['sigma']):.2f}"
+        )
+        values = [f"{p[name]:.4g}" for name in ("low", "value", "high")]
+        unit = "s" if p["constant"].endswith("_s") else ""
+        fitted += [(key, *values, unit, "2026", "derived", source, "") for key in p["keys"]]
+    left: list[tuple[Any, ...]] = [("id", "quantity", "chip", "model")]
+    left += [(r["id"], r["quantity"], f"{r['chip']:.4f}", f"{r['model']:.4f}") for r in result["rows"]]
+    spans: list[tuple[Any, ...]] = [("quantity", "factor_80", "factor_90")]
+    spans += [
+        (r["quantity"], f"{r['factor_80']:.3f}", f"{r['factor_90']:.3f}") for r in serving_intervals(result["rows"])
+    ]
+    targets = folder / "fitted.csv", folder / "serving_leave_one_out.csv", folder / "serving_intervals.csv"
+    for target, table in zip(targets, (fitted, left, spans), strict=True):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(table)
+        write_atomically(target, text.getvalue())
+    return targets

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt.serving import (
+    ClosedLoop,
     EngineConstants,
     Layouts,
     MeanLengths,
     Served,
     StepTable,
+    closed_loop,
     engine_constants,
     steady_state,
     step_table,
 )
-from gigawatt.serving._closed_loop import ClosedLoop, closed_loop
 from gigawatt.validation._rows import UnreadableRowError
 from gigawatt.validation._serving_rows import WAVES, Case, Degrees
 

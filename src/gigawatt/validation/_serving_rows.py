@@ -22,8 +22,7 @@ from gigawatt.documents import read_text
 from gigawatt.errors import InputError, Problem, nearest_name
 from gigawatt.hardware import Chip, Fabric, chip_of, fabric_of
 from gigawatt.model import Transformer
-from gigawatt.serving import SERVING_PRECISIONS, ServingPrecision
-from gigawatt.serving._models import served_model, transformer_of_text
+from gigawatt.serving import SERVING_PRECISIONS, ServingPrecision, served_model, transformer_of_text
 from gigawatt.validation._rows import UnreadableRowError
 
 PUBLISHED = "inference_published.csv"
@@ -329,9 +328,13 @@ def kind_of(row: Mapping[str, str]) -> tuple[Kind, float]:
 _SPREAD = re.compile(r"uniform 0\.8-1\.0")
 # Requests per client in the harness behind the INFX rows (`--num-prompts` is ten times the concurrency).
 WAVES = 10
-# Mean accepted tokens a step with three drafts: DeepSeek-V3 accepts 85-90 % of the second token (arXiv 2412.19437, 5.4.3);
-# with that rate falling by the same factor per position three drafts give 1 + 0.87 + 0.87**3 + 0.87**6.
-ACCEPTED = {"MTP-1": 1.87, "MTP-2": 2.5, "MTP-3": 2.9}
+
+
+@lru_cache(maxsize=1)
+def _accepted() -> Mapping[str, float]:
+    """Return the tokens of a step by kind of drafts, from data/serving_drafts.csv."""
+    rows = csv.DictReader(io.StringIO(_packaged("serving_drafts.csv")))
+    return {row["text"]: float(row["tokens_per_step"]) for row in rows}
 
 
 def read(row: Mapping[str, str]) -> Case:
@@ -349,7 +352,7 @@ def read(row: Mapping[str, str]) -> Case:
     limits = re.search(r"p99 TTFT<=(\d+) ms, p99 TPOT<=(\d+) ms", row["notes"])
     drafts = row["spec_decoding"].strip()
     stated = re.search(r"(\d+)% acceptance", drafts)
-    accepted = ACCEPTED.get(drafts, 1.0 + float(stated.group(1)) / 100 if stated else 1.0)
+    accepted = _accepted().get(drafts, 1.0 + float(stated.group(1)) / 100 if stated else 1.0)
     if accepted > 1.0:
         assumed.append(f"{accepted:g} tokens a step with drafts")
     return Case(

@@ -140,8 +140,9 @@ CHUNKED, PREFILL_FIRST, STATIC = range(3)
     SCALE_TARGET,
     SCALE_S,
     START_S,
+    PROMPT_S,
     FACTORS,
-) = range(15)
+) = range(16)
 ROUND_ROBIN, LEAST_LOADED, PREFIX_AWARE = range(3)
 # what the load of a replica that takes no requests is raised by: more tokens than any run has, and still exact in a float
 HIDDEN = 1e15

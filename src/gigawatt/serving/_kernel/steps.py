@@ -34,6 +34,7 @@ from gigawatt.serving._kernel.state import (
     POOL,
     PREFILL_S,
     PREFILLED,
+    PROMPT_S,
     ROOT,
     SEQUENCE_S,
     SLOPE_S,
@@ -148,7 +149,12 @@ def begin(w: World, p: int, t: float) -> None:
     seconds = w.products[q, computed] + w.head[q, sampled] + factor[q, FIXED_S]
     seconds += factor[q, SEQUENCE_S] * (n + chunks)
     if chunks > 0:
-        seconds += factor[q, PAIR_S] * pairs + factor[q, WINDOW_PAIR_S] * narrow + factor[q, PREFILL_S] * tokens
+        seconds += (
+            factor[q, PROMPT_S]
+            + factor[q, PAIR_S] * pairs
+            + factor[q, WINDOW_PAIR_S] * narrow
+            + factor[q, PREFILL_S] * tokens
+        )
     slope, steps = 0.0, 1
     if n > 0:
         seconds += factor[q, KEY_S] * (rep[p, KEYS] + n) + factor[q, WINDOW_KEY_S] * rep[p, WINDOW_KEYS]
