@@ -22,7 +22,7 @@ def slot_wait(how: Replicas, mix: LengthMix, state: Occupancy, memory: Array, ro
     """Return the mean wait for a place among the sequences and in memory, s (N,), and the share of requests that wait."""
     inside = state.decoding + state.prefilling
     each = memory / np.maximum(inside, 1e-9)
-    places = np.minimum(column(how.max_sequences), np.where(each > 0.0, room / np.maximum(each, 1e-300), np.inf))
+    places = np.minimum(column(how.max_sequences), np.where(each > 0.0, room / np.maximum(each, 1.0), np.inf))
     places = np.maximum(places, 1.0)
     stay = inside / np.maximum(state.rate, 1e-300)
     steps = mix.decode_steps
@@ -79,7 +79,8 @@ def _block(
     behind = (residual + (burst - 1.0) * mean) / (1.0 - busy) / servers
     place_wait = slots[0] / np.maximum(slots[1], 1e-12)
     full = state.full_s
-    span = 1.1 * group.max(axis=1) + full + 12.0 * behind + np.where(slots[1] > 1e-4, 8.0 * place_wait, 0.0)
+    longest = np.maximum(group, np.maximum(own, state.alone_s)).max(axis=1)
+    span = 1.1 * longest + 2.0 * full + 12.0 * behind + np.where(slots[1] > 1e-4, 8.0 * place_wait, 0.0)
     grid = Grid(cell_s=span / cells, cells=cells)
     queue = waiting(
         grid, grid.points(group / servers[:, None], mix.weight), utilisation=busy, servers=servers, burst=burst
@@ -87,7 +88,12 @@ def _block(
     none = 1.0 - (1.0 - queue.none) * spread
     entry = _entry(grid, state, mix, busy)
     first = none[:, None] * entry * grid.transform(grid.points(state.alone_s, mix.weight))
-    first += spread[:, None] * queue.some * grid.uniform(load * full) * grid.transform(grid.points(own, mix.weight))
+    first += (
+        spread[:, None]
+        * queue.some
+        * grid.uniform(np.maximum(load, 1.0 - state.unshared) * full)
+        * grid.transform(grid.points(own, mix.weight))
+    )
     share = slots[1][:, None]
     first *= (1.0 - share) + share * grid.exponential(place_wait)
     return grid.mean(first), grid.quantiles(first, levels)
