@@ -20,10 +20,27 @@ import numpy as np
 from gigawatt.catalog import Catalog, load_catalog
 from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import Transformer, transformer_of
-from gigawatt.serving import SERVING_PRECISIONS, Served, engine_constants, step_table
-from gigawatt.serving._length_mix import LengthMix
-from gigawatt.serving._offers import Offer, PlanPromise, possible_layouts
-from gigawatt.serving._search import Plans, search
+from gigawatt.serving import (
+    SERVING_PRECISIONS,
+    Handover,
+    Layouts,
+    LengthMix,
+    Offer,
+    Operation,
+    Plans,
+    Pools,
+    Promise,
+    ReplicaKind,
+    Replicas,
+    Served,
+    disaggregated,
+    engine_constants,
+    fleet,
+    possible_layouts,
+    promised_rate,
+    search,
+    step_table,
+)
 
 CHIPS = (
     "H100 SXM", "A100 SXM 80GB", "H200 SXM", "H800 SXM", "H20", "B200 SXM", "GB200 (per GPU)", "B300 SXM", "GB300 (per GPU)", "MI250X",
@@ -121,7 +138,51 @@ def batch() -> None:
     show(plans)
 
 
+def w2() -> None:
+    catalog = load_catalog()
+    accelerator = catalog.accelerator("H100 SXM")
+    served = Served(
+        model=transformer_of(catalog.model_entry("Llama 3.1 70B")),
+        chip=chip_of(accelerator),
+        fabric=fabric_of(accelerator, 8000),
+        precision=SERVING_PRECISIONS["bf16"],
+        constants=engine_constants("any", "H100 SXM"),
+    )
+    rng = np.random.default_rng(0)
+    prompt = np.clip(np.exp(rng.normal(6.63, 1.0, 400)), 8, 14089)  # mean 1,242, as long a tail as the trace of W1
+    output = np.clip(np.exp(rng.normal(5.1, 0.75, 400)), 1, 1500)
+    mix = LengthMix.of(prompt * 1242.4 / prompt.mean(), output * 218.4 / output.mean())
+    start = time.process_time()
+    table = step_table(served, Layouts.of([8]))
+    rows = np.zeros(24, dtype=np.int64)
+    rate = 8000.0 * (1.0 + 0.4 * np.sin(2.0 * np.pi * (np.arange(24) - 9) / 24.0)) / 1.4
+    prefill = Pools(table=table, rows=rows, how=Replicas(token_budget=4096, replicas=560, max_sequences=256))
+    decode = Pools(table=table, rows=rows, how=Replicas(token_budget=4096, replicas=440, max_sequences=256))
+    day = disaggregated(prefill, decode, mix, rate=rate, handover=Handover(token_bytes=327_680.0, bytes_per_s=8 * 50e9))
+    answered = time.process_time()
+    one, how = rows[:1], Replicas(token_budget=4096)
+    promise = Promise(ttft_s=1.0, tpot_s=0.05)
+    first = promised_rate(table, one, mix.prefill_only(), how, promise)
+    rest = promised_rate(table, one, mix.decode_only(), how, Promise(ttft_s=60.0, tpot_s=0.05))
+    fleets = [
+        fleet(ReplicaKind.of(8.0, kind.rate), rate, Operation(down_share=0.01, start_up_s=300.0))
+        for kind in (first, rest)
+    ]
+    end = time.process_time()
+    peak = int(rate.argmax())
+    print(
+        f"W2, 24 hours of 1,000 replicas in two pools: {answered - start:.2f} CPU s; at the peak of {rate[peak]:,.0f} requests/s TTFT p50 "
+        f"{day.prefill.ttft_s[peak, 0] * 1e3:.0f} p99 {day.prefill.ttft_s[peak, 2] * 1e3:.0f} ms, TPOT p50 {day.tpot_s[peak, 0] * 1e3:.1f} ms, "
+        f"binding {day.binding[peak]}, prefill {day.prefill.utilisation[peak]:.0%}, decode {day.decode.utilisation[peak]:.0%} used"
+    )
+    print(
+        f"  fleet for TTFT 1 s and TPOT 50 ms of 99 %: {fleets[0].built[0]} + {fleets[1].built[0]} replicas, {fleets[0].freed_share[0]:.0%} and "
+        f"{fleets[1].freed_share[0]:.0%} of their time free; {end - answered:.2f} CPU s"
+    )
+
+
 def main() -> None:
+    w2()
     w3(0.5)
     w3(0.99)
     batch()

@@ -1,7 +1,6 @@
 """The joined serving plan on small questions: money, fleets, the simulation beside the mean field, images, nights."""
 
 import json
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path

@@ -282,6 +282,14 @@ def test_a_shared_queue_waits_less(llama):
     assert bursty.ttft_s[0, 2] > p99["random"]
 
 
+def test_many_short_prompts_share_a_step():
+    # a step takes 31.25 ms with one prompt or sixty: who comes waits for its end, then takes the next: 1 to 2 steps
+    mix, how = LengthMix.of(1, 1), Replicas(token_budget=64)
+    assert mean_field(plain_table(0.03125), ROW, mix, how, rate=0.0).capacity[0] == pytest.approx(64 / 0.03125)
+    field = mean_field(plain_table(0.03125), ROW, mix, how, rate=0.5 * 64 / 0.03125)
+    assert field.ttft_s[0] == pytest.approx(0.03125 * np.array([1.5, 1.9, 1.99]), rel=0.12)
+
+
 def test_pools_apart_have_the_limits_of_their_parts(llama):
     mix = LengthMix.of(2000, 300)
     prefill = Pools(table=llama, rows=ROW, how=Replicas(token_budget=8192, replicas=2))
@@ -328,7 +336,7 @@ def test_says_what_is_wrong(wrong):
         wrong()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     step=st.floats(1e-3, 0.05),
     token=st.floats(0.0, 1e-4),
@@ -346,5 +354,6 @@ def test_more_load_is_never_better_and_nothing_is_undefined(step, token, prompt,
     for values in (field.ttft_s, field.tpot_s, field.decoding, field.kv_bytes, field.ttft_mean_s):
         assert not np.isnan(values).any()
     assert (np.diff(field.ttft_s[:-1], axis=1) >= -1e-9).all()
-    assert (np.diff(field.ttft_s[:-1], axis=0) >= -0.02 * field.ttft_s[1:-1]).all()
+    # many short prompts in one step: the median is only known to some per cent
+    assert (np.diff(field.ttft_s[:-1], axis=0) >= -0.06 * field.ttft_s[1:-1]).all()
     assert (np.diff(field.decoding) >= -1e-6 * (1.0 + field.decoding[1:])).all()

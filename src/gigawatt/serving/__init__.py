@@ -14,17 +14,35 @@ from gigawatt.serving._diffusion import (
     diffusion_models,
 )
 from gigawatt.serving._economics import (
+    RequestTimes,
+    ServingDay,
     TokenCosts,
     TokenPrices,
+    accelerator_usd_per_s,
     break_even_utilisation,
+    list_prices,
+    margin,
     online_day,
+    online_day_facts,
     request_times,
     revenue_usd,
+    serving_day,
     token_costs,
+    tokens_per_joule,
 )
-from gigawatt.serving._fleet import Fleet, Operation, Reach, ReplicaKind, fleet, growing_fleet, reach
+from gigawatt.serving._fleet import (
+    Fleet,
+    Operation,
+    Reach,
+    ReplicaKind,
+    fleet,
+    growing_fleet,
+    reach,
+    replicas_for,
+    spares_for,
+)
 from gigawatt.serving._formulas import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
-from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, replicas_for, serve_images
+from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, serve_images
 from gigawatt.serving._layouts import SERVING_PRECISIONS, Layouts, ServingPrecision
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._lengths import (
@@ -37,17 +55,18 @@ from gigawatt.serving._lengths import (
     length,
     nominal_lengths,
 )
+from gigawatt.serving._limits import LIMITS, Limits
 from gigawatt.serving._mean_field import MeanField, mean_field
 from gigawatt.serving._misses import Miss
 from gigawatt.serving._models import served_model, transformer_of_text
 from gigawatt.serving._occupancy import Speculation
-from gigawatt.serving._offers import Offer, PlanPromise, Space, possible_layouts
+from gigawatt.serving._offers import OBJECTIVES, Offer, PlanPromise, Space, possible_layouts
 from gigawatt.serving._pools import Disaggregated, Handover, Pools, disaggregated
 from gigawatt.serving._promised import PromisedRate, pooled_rates, promised_rate
 from gigawatt.serving._queueing import servers_for, waiting_s
 from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._requests import Requests
-from gigawatt.serving._search import Plans, search
+from gigawatt.serving._search import Plans, pareto, search
 from gigawatt.serving._service import Autoscaler, OffloadTier, Pool, Service
 from gigawatt.serving._serving_run import Course, ServingRun, Totals
 from gigawatt.serving._sessions import Sessions
@@ -66,18 +85,12 @@ from gigawatt.serving._summary import (
     summarise_traffic,
 )
 from gigawatt.serving._traces import PACKAGED_TRACES, read_trace
-from gigawatt.serving._traffic import (
-    Promise,
-    Traffic,
-    TrafficClass,
-    at_rate,
-    draw_requests,
-    draw_traffic,
-    rate_by_hour,
-)
+from gigawatt.serving._traffic import Promise, Traffic, TrafficClass, at_rate, draw_requests, draw_traffic, rate_by_hour
 
 __all__ = [
     "ENGINES",
+    "LIMITS",
+    "OBJECTIVES",
     "PACKAGED_TRACES",
     "SERVING_PRECISIONS",
     "Arrivals",
@@ -103,6 +116,7 @@ __all__ = [
     "LengthMix",
     "LengthSummary",
     "Lengths",
+    "Limits",
     "LogNormalLength",
     "MeanField",
     "MeanLengths",
@@ -120,9 +134,11 @@ __all__ = [
     "Reach",
     "ReplicaKind",
     "Replicas",
+    "RequestTimes",
     "Requests",
     "Served",
     "Service",
+    "ServingDay",
     "ServingPrecision",
     "ServingRun",
     "Sessions",
@@ -138,6 +154,7 @@ __all__ = [
     "TrafficClass",
     "TrafficSummary",
     "UniformLength",
+    "accelerator_usd_per_s",
     "at_rate",
     "attention_rate",
     "break_even_utilisation",
@@ -158,9 +175,13 @@ __all__ = [
     "growing_fleet",
     "ideal_reuse",
     "length",
+    "list_prices",
+    "margin",
     "mean_field",
     "nominal_lengths",
     "online_day",
+    "online_day_facts",
+    "pareto",
     "pooled_rates",
     "possible_layouts",
     "prefill_flop",
@@ -179,8 +200,10 @@ __all__ = [
     "serve_images",
     "served_model",
     "servers_for",
+    "serving_day",
     "shape_names",
     "simulate",
+    "spares_for",
     "squared_variation",
     "stability_rate",
     "steady_state",
@@ -188,6 +211,7 @@ __all__ = [
     "summarise_requests",
     "summarise_traffic",
     "token_costs",
+    "tokens_per_joule",
     "transformer_of_text",
     "waiting_s",
     "week_shape",

@@ -126,7 +126,7 @@ def _judged(offer: Offer, mix: LengthMix, space: Space, rows: Integers, budgets:
         state=state,
         slot=slot_wait(how, mix, state, held, room),
         cache_share=held / room,
-        risk=normal_beyond((room - held) / np.maximum(deviation, 1e-300)),
+        risk=normal_beyond((room - held) / np.maximum(deviation, 1.0)),
     )
 
 

@@ -11,7 +11,7 @@ from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._occupancy import Occupancy
 from gigawatt.serving._queueing import waiting_s
 from gigawatt.serving._replicas import Replicas, column
-from gigawatt.serving._tail import Grid, waiting, waits
+from gigawatt.serving._tail import Grid, regularity, waiting, waits
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -22,7 +22,7 @@ def slot_wait(how: Replicas, mix: LengthMix, state: Occupancy, memory: Array, ro
     """Return the mean wait for a place among the sequences and in memory, s (N,), and the share of requests that wait."""
     inside = state.decoding + state.prefilling
     each = memory / np.maximum(inside, 1e-9)
-    places = np.minimum(column(how.max_sequences), np.where(each > 0.0, room / np.maximum(each, 1e-300), np.inf))
+    places = np.minimum(column(how.max_sequences), np.where(each > 0.0, room / np.maximum(each, 1.0), np.inf))
     places = np.maximum(places, 1.0)
     stay = inside / np.maximum(state.rate, 1e-300)
     steps = mix.decode_steps
@@ -67,38 +67,53 @@ def _block(
     """
     load = np.minimum(state.prefill_load, 0.9999)
     filled = load[:, None]
-    own = (1.0 - filled) * state.alone_s + filled * state.work_s
-    own = np.maximum(own, (1.0 - state.unshared[:, None]) * state.alone_s)  # who shares a step still takes all of it
+    own = (1.0 - filled) * state.shared_s + filled * state.work_s
+    own = np.maximum(own, (1.0 - state.unshared[:, None]) * state.shared_s)  # who shares a step still takes all of it
     lone = state.unshared[:, None] * (1.0 - filled)
     group = lone * np.maximum(state.alone_s, state.work_s) + (1.0 - lone) * state.work_s
     busy = np.minimum(state.rate * (group @ mix.weight), 0.9999)
     servers = column(how.replicas) if how.router == "least_loaded" else np.ones(len(load))
-    spread, burst = how.arrivals()
-    mean = group @ mix.weight
-    residual = (group**2) @ mix.weight / np.maximum(2.0 * mean, 1e-300)
-    behind = (residual + (burst - 1.0) * mean) / (1.0 - busy) / servers
+    arrivals = how.arrivals()
+    mean, square = group @ mix.weight, (group**2) @ mix.weight
+    unlike = np.maximum(square / np.maximum(mean**2, 1e-300) - 1.0, 0.0)  # of the work of a request
+    fewer, scale = regularity(busy, arrivals, unlike)
+    group = group * scale[:, None]
+    burst = (np.maximum(arrivals, 1.0) + 1.0) / 2.0
+    residual = scale * square / np.maximum(2.0 * mean, 1e-300)
+    behind = (residual + (burst - 1.0) * mean * scale) / (1.0 - busy) / servers
     place_wait = slots[0] / np.maximum(slots[1], 1e-12)
     full = state.full_s
-    span = 1.1 * group.max(axis=1) + full + 12.0 * behind + np.where(slots[1] > 1e-4, 8.0 * place_wait, 0.0)
+    longest = np.maximum(group, np.maximum(own, state.shared_s)).max(axis=1)
+    span = 1.1 * longest + 2.0 * full + 12.0 * behind + np.where(slots[1] > 1e-4, 8.0 * place_wait, 0.0)
     grid = Grid(cell_s=span / cells, cells=cells)
     queue = waiting(
         grid, grid.points(group / servers[:, None], mix.weight), utilisation=busy, servers=servers, burst=burst
     )
-    none = 1.0 - (1.0 - queue.none) * spread
-    entry = _entry(grid, state, mix, busy)
-    first = none[:, None] * entry * grid.transform(grid.points(state.alone_s, mix.weight))
-    first += spread[:, None] * queue.some * grid.uniform(load * full) * grid.transform(grid.points(own, mix.weight))
+    none = 1.0 - (1.0 - queue.none) * fewer
+    bearing = np.clip((state.bearing_share - busy) / np.maximum(1.0 - busy, 1e-9), 0.0, 1.0)
+    first = none[:, None] * _unhindered(grid, state, mix, waits(bearing, servers) * fewer)
+    first += (
+        fewer[:, None]
+        * queue.some
+        * grid.uniform(np.maximum(load, 1.0 - state.unshared) * full)
+        * grid.transform(grid.points(own, mix.weight))
+    )
     share = slots[1][:, None]
     first *= (1.0 - share) + share * grid.exponential(place_wait)
     return grid.mean(first), grid.quantiles(first, levels)
 
 
-def _entry(grid: Grid, state: Occupancy, mix: LengthMix, busy: Array) -> NDArray[np.complex128]:
-    """Return what is left of the step under way for a request that finds no prompt in front: of one with prefill whose
-    budget is not used up, of one without, or nothing.
+def _unhindered(grid: Grid, state: Occupancy, mix: LengthMix, bearing: Array) -> NDArray[np.complex128]:
+    """Return the time to the first token of a request that finds no prompt in front: what is left of the step under way,
+    which holds prefill whose budget is not used up with the chance `bearing` (N,), and its own chunks, with those of
+    others that came during that step; or, where nothing is under way, its own alone.
     """
-    bearing = np.clip((state.bearing_share - busy) / np.maximum(1.0 - busy, 1e-9), 0.0, 1.0)[:, None]
     decoding = 1.0 - np.exp(-state.decoding)[:, None]
-    step = np.minimum(state.alone_s @ mix.weight, state.full_s)
-    rest = (1.0 - decoding) + decoding * grid.uniform(state.plain_s)
-    return np.asarray(bearing * grid.uniform(step) + (1.0 - bearing) * rest)
+    step = np.minimum(state.shared_s @ mix.weight, state.full_s)
+    share = bearing[:, None]
+    left = share * grid.uniform(step) + (1.0 - share) * decoding * grid.uniform(state.plain_s)
+    nothing = (1.0 - share) * (1.0 - decoding)
+    return np.asarray(
+        left * grid.transform(grid.points(state.shared_s, mix.weight))
+        + nothing * grid.transform(grid.points(state.alone_s, mix.weight))
+    )

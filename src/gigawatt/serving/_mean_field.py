@@ -148,7 +148,7 @@ def assemble(
         tpot_s=tpot,
         kv_bytes=memory,
         kv_deviation_bytes=deviation,
-        preemption_risk=np.where(deviation > 0.0, normal_beyond((room - memory) / np.maximum(deviation, 1e-300)), 0.0),
+        preemption_risk=np.where(deviation > 0.0, normal_beyond((room - memory) / np.maximum(deviation, 1.0)), 0.0),
         prefill_load=state.prefill_load,
         prefill_share=state.bearing_share,
         extra_share=np.minimum(state.rate * state.extra_s, 1.0),

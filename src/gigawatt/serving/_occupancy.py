@@ -43,7 +43,8 @@ class Occupancy:
 
     `step_s` is the mean time between two steps as a decoding sequence sees it, `plain_s` without prefill, `full_s` with
     a whole chunk of `chunk` tokens. `extra_s` is what a request's prefill adds to steps, `extra2_s2` its second moment.
-    `work_s` (N, K) is the time of a request's prefill in a backlog, `alone_s` (N, K) without one. `prefill_load` is
+    `work_s` (N, K) is the time of a request's prefill in a backlog, `alone_s` (N, K) of one that finds
+    nothing to do, `shared_s` (N, K) with those that come during the same step. `prefill_load` is
     the share of time that prefill in whole chunks needs: 1 is the limit. `unshared` is the chance that no other
     prompt comes during a step, `prefilling` how many are being prefilled, `bearing_share` the share of time in steps that hold prefill.
     """
@@ -58,6 +59,7 @@ class Occupancy:
     extra2_s2: Array
     work_s: Array
     alone_s: Array
+    shared_s: Array
     prefill_load: Array
     prefilling: Array
     bearing_share: Array
@@ -162,8 +164,10 @@ def occupancy(
         together = arrivals / -np.expm1(-arrivals)
     # who comes meets a whole number of sequences, most likely that next to the mean
     room = np.maximum(token_budget - np.round(met.batch_tokens), 1.0)
-    first, _, _ = _prefill_alone(met, mix, room, met.with_chunk(room, room / mean_prompt), pairs_s, together)
-    own = (1.0 - load[:, None]) * first + load[:, None] * work
+    largest = met.with_chunk(room, room / mean_prompt)
+    alone, _, _ = _prefill_alone(met, mix, room, largest, pairs_s, np.ones(len(rows)))
+    shared, _, _ = _prefill_alone(met, mix, room, largest, pairs_s, together)
+    own = (1.0 - load[:, None]) * shared + load[:, None] * work
     per_chunk = (chunks @ mix.weight) * (1.0 - load) + load * mix.mean(mix.computed) / chunk
     return Occupancy(
         decoding=decoding,
@@ -175,7 +179,8 @@ def occupancy(
         extra_s=each,
         extra2_s2=(added * added) @ mix.weight,
         work_s=work,
-        alone_s=first,
+        alone_s=alone,
+        shared_s=shared,
         prefill_load=now * (work @ mix.weight),
         prefilling=now * (own @ mix.weight),
         unshared=np.exp(-arrivals),

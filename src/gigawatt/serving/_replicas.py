@@ -52,18 +52,16 @@ class Replicas:
             replicas=column(self.replicas)[part],
         )
 
-    def arrivals(self) -> tuple[Array, Array]:
-        """Return how the mean wait scales with arrivals that are more regular than Poisson, and the size of their groups
-        where they are less (`_tail.waiting`), each (n,).
+    def arrivals(self) -> Array:
+        """Return the squared coefficient of variation of the times between arrivals at one replica, or at the queue that
+        all share, (N,): a random share of a stream is more like Poisson, every n-th of it more regular.
         """
         many = column(self.replicas)
-        seen = {
+        return {
             "random": 1.0 + (self.burstiness - 1.0) / many,
             "round_robin": self.burstiness / many,
             "least_loaded": np.full(len(many), self.burstiness),
         }[self.router]
-        regular = np.minimum(seen, 1.0)
-        return np.asarray((1.0 + regular) / 2.0), np.asarray((np.maximum(seen, 1.0) + 1.0) / 2.0)
 
 
 def column(value: Array | float) -> Array:

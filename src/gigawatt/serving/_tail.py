@@ -100,6 +100,25 @@ class Wait:
     some: Complex
 
 
+def regularity(utilisation: Array, arrivals: Array, service: Array) -> tuple[Array, Array]:
+    """Return by what the chance to wait and the wait of those who do differ from Poisson arrivals (or, above
+    1, from Poisson groups), each (N,); `arrivals` and `service` are squared coefficients of variation.
+
+    Kraemer and Langenbach-Belz (1976), equations for GI/G/1. Both are 1 for Poisson arrivals.
+    """
+    rho, ca, cs = np.clip(utilisation, 1e-9, 1.0), arrivals, service
+    low = np.minimum(ca, 1.0)
+    fewer = 1.0 + (low - 1.0) * (1.0 - rho) * (1.0 + low + rho * cs) / (
+        1.0 + rho * (cs - 1.0) + rho * rho * (4.0 * low + cs)
+    )
+    spread = np.maximum(low + cs, 1e-9)
+    shorter = (low + cs) / (1.0 + cs) * np.exp(-2.0 * (1.0 - rho) * (1.0 - low) ** 2 / (3.0 * rho * spread))
+    high = np.maximum(ca, 1.0)
+    softer = np.exp(-(1.0 - rho) * (high - 1.0) / (high + 4.0 * cs))
+    fewer = np.clip(fewer, 0.0, 1.0)
+    return np.asarray(fewer), np.asarray(shorter * softer / np.maximum(fewer, 1e-9))
+
+
 def waiting(
     grid: Grid, service: Array, *, utilisation: Array, servers: Array | float = 1.0, burst: Array | float = 1.0
 ) -> Wait:
