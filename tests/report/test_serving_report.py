@@ -123,10 +123,14 @@ def test_chips_stand_by_what_they_cost(report):
     assert len(rows) == len(shape_rows(report, "chat")) == 7
 
 
-def test_a_miss_is_said_once_with_the_layout_that_comes_nearest(report):
+def test_a_miss_is_said_once_with_the_limit_in_the_way(report):
     (row,) = miss_rows(report)
     assert row[:2] == ["agents", "H100 SXM"]
-    assert row[3:] == ["TP8 fp8", "4.2 s", "36.2 ms"]
+    assert row[3:] == ["TPOT", "30 ms", "36.2 ms"]
+    for plan in report["plans"]:
+        if plan["nearest"]:
+            plan["nearest"] = {"precision": "fp8", "limit": "memory", "wanted": 2.5e9, "reached": 0.0}
+    assert miss_rows(report)[0][3:] == ["memory", "2.5 GB more", "-"]
     for plan in report["plans"]:
         plan["nearest"] = None
     assert miss_rows(report)[0][3:] == ["-", "-", "-"]

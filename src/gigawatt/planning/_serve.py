@@ -276,7 +276,10 @@ def _chips(scenario: Scenario, section: ServingSection) -> tuple[ServingChip, ..
         try:
             found.append(serving_chip(scenario, name, path))
         except InputError as error:
-            problems += error.problems
+            problems += [
+                replace(problem, path=path) if problem.path == "fleet.accelerator" else problem
+                for problem in error.problems
+            ]
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
     return tuple(found)
@@ -303,7 +306,7 @@ def _night(scenario: Scenario, section: ServingSection, best: Mapping[str, Class
         return None
     fleet = max(fleets, key=lambda f: f.freed().sum())
     freed = fleet.freed()
-    sizes = np.unique(freed[freed > 0])
+    sizes = np.unique(freed[freed >= SMALLEST_JOB])
     per_day = float(freed.sum()) / (len(freed) / 24.0)
     found: dict[str, Any] = {
         "accelerator_hours_per_day": per_day,
@@ -312,7 +315,7 @@ def _night(scenario: Scenario, section: ServingSection, best: Mapping[str, Class
         "tokens_per_day": None,
         "days_for_tokens": None,
     }
-    if not len(sizes) or sizes.max() < SMALLEST_JOB:
+    if not len(sizes):
         return found | {"sentence": "Traffic leaves no hour with enough free accelerators for a job."}
     worth = [size * float((freed >= size).mean()) for size in sizes]
     size = int(sizes[int(np.argmax(worth))]) // 8 * 8

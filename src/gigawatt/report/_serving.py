@@ -40,7 +40,7 @@ from gigawatt.report._serving_words import facts, lead
 from gigawatt.report._training import bars, rows_table
 
 # Columns of words; the others hold numbers.
-_WORDS = ("chip", "for", "layout", "set by", "what binds", "nearest layout", "promise")
+_WORDS = ("chip", "for", "layout", "set by", "what binds", "limit", "promise")
 
 
 def print_serving(report: Mapping[str, Any], console: Console) -> None:

@@ -115,7 +115,7 @@ def _chips(report: Mapping[str, Any]) -> list[Any]:
                 columns=MISS_COLUMNS,
                 rows=misses,
                 title="Chips that do not keep the promise",
-                caption="The layout that comes nearest, with TTFT and TPOT at the promised percentile.",
+                caption="The limit in the way, what is wanted of it at the promised percentile, and what the nearest plan reaches.",
             )
         )
     return [*blocks, Text(text=f"{searched_words(report)}.", hint=True)] if blocks else []

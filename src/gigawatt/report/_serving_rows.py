@@ -16,7 +16,8 @@ SHOWN_RULES = 5
 TRAFFIC_COLUMNS = ("traffic", "requests/s", "peak", "prompt, mean", "output, mean", "cached", "promise")
 MONEY_COLUMNS = ("chip", "for", "chips", "range", "peak", "M$/month", "in", "cached", "out", "J/token")
 SHAPE_COLUMNS = ("chip", "for", "layout", "batch", "tok/s\na chip", "tok/s\na user", "TTFT", "TPOT", "set by")
-MISS_COLUMNS = ("traffic", "chip", "what binds", "nearest layout", "TTFT", "TPOT")
+MISS_COLUMNS = ("traffic", "chip", "what binds", "limit", "wanted", "reached")
+_MISS_UNITS = {"TTFT": "s", "TPOT": "s", "memory": "B", "rate": "1/s"}
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -188,22 +189,26 @@ def shape_rows(report: Mapping[str, Any], name: str) -> list[list[str]]:
 
 
 def miss_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the chips that do not keep a promise: what binds, and the layout that comes nearest. Once for both goals."""
+    """Return the chips that do not keep a promise: why, and the limit in the way with what is wanted of it and what comes
+    nearest. Once for both goals.
+    """
     rows = []
     for plan in report["plans"]:
         if plan["feasible"]:
             continue
         near = plan["nearest"]
-        nearest = (
-            ["-", "-", "-"]
-            if near is None
-            else [
-                layout_words(near),
-                *(quantity((near[key] or {}).get("at_percentile"), "s") for key in ("ttft_s", "tpot_s")),
-            ]
-        )
+        nearest = ["-", "-", "-"] if near is None else [near["limit"], *_amounts(near)]
         rows.append([plan["class"], chip_name(report, plan), plan["reason"], *nearest])
     return [row for i, row in enumerate(rows) if row not in rows[:i]]
+
+
+def _amounts(near: Mapping[str, Any]) -> list[str]:
+    unit = _MISS_UNITS.get(near["limit"])
+    if near["limit"] == "memory":  # what is wanted is what is lacking, by accelerator: none of it is there
+        return [f"{quantity(near['wanted'], unit)} more", "-"]
+    if unit is None:
+        return ["-" if near[key] is None else f"{near[key]:,.4g}" for key in ("wanted", "reached")]
+    return [quantity(near[key], unit) for key in ("wanted", "reached")]
 
 
 def searched_words(report: Mapping[str, Any]) -> str:

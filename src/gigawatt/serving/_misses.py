@@ -107,7 +107,9 @@ def _apart(question: Question, index: int, rows: Integers) -> tuple[Array, Array
 
 
 def _memory(question: Question, offer: Offer) -> Miss:
-    """Return by how much memory falls short where the accelerators are enough for the layout, per accelerator."""
+    """Return by how much memory falls short of weights and the longest request where the accelerators are enough for the
+    layout, per accelerator.
+    """
     table = offer.table
     width = np.where(table.accelerators <= question.accelerators, table.accelerators, np.inf)
     if not np.isfinite(width).any():
@@ -117,16 +119,21 @@ def _memory(question: Question, offer: Offer) -> Miss:
             reached=float(question.accelerators), factor=least / question.accelerators,
             remedy=f"would do: {least:.0f} accelerators",
         )  # fmt: skip
-    lacking = np.where(np.isfinite(width), -table.kv_capacity_bytes / np.maximum(table.accelerators, 1.0), np.inf)
+    longest = float((question.mix.prompt + question.mix.output).max())
+    room = table.kv_capacity_bytes - (longest * table.kv_bytes + table.sequence_bytes)
+    lacking = np.where(np.isfinite(width), -room / np.maximum(table.accelerators, 1.0), np.inf)
     short = max(float(lacking.min()), 0.0)
     row = int(lacking.argmin())
-    fits = np.flatnonzero(table.kv_capacity_bytes > 0.0)
+    fits = np.flatnonzero(room > 0.0)
     wider = f", or {table.accelerators[fits].min():.0f} accelerators" if len(fits) else ""
+    more = (
+        f"{short / 1e9:.4g} GB more memory for each of {table.accelerators[row]:.0f} accelerators"
+        if short > 0.0
+        else "shorter requests: the cache holds the longest one, but runs out too often"
+    )
     return Miss(
         chip=offer.chip, precision=offer.precision, limit="memory", wanted=short, reached=0.0,
-        factor=math.inf,
-        remedy=f"would do: {short / 1e9:.4g} GB more memory for each of {table.accelerators[row]:.0f} accelerators, "
-        f"a narrower format{wider}",
+        factor=math.inf, remedy=f"would do: {more}, a narrower format{wider}",
     )  # fmt: skip
 
 
