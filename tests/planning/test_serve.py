@@ -207,6 +207,25 @@ def test_nothing_that_fits_is_an_answer():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_steps_without_room_for_prompts_are_not_called_a_lack_of_memory():
+    found = quick(token_budget=1)
+    assert not found.feasible
+    row = found.to_dict()["plans"][0]
+    assert row["nearest"]["limit"] == "room in steps and cache"
+    assert "larger token budget" in row["reason"]
+
+
+def test_a_service_of_few_requests_has_the_lengths_of_a_large_one():
+    few, many = (cheapest(quick({"users": users})).plan.demand.summary for users in ("1", "1 million"))
+    assert few.output.mean == pytest.approx(many.output.mean, rel=0.05)
+    assert few.prompt.p99 == pytest.approx(many.prompt.p99, rel=0.10)
+
+
+def test_another_kind_for_prefill_is_said_to_be_left_aside():
+    found = quick(disaggregated="yes", prefill_accelerator="H200 SXM")
+    assert any("H200 SXM is left aside" in note for note in found.warnings)
+
+
 def test_the_simulation_of_the_plan_bears_out_its_mean_field():
     run = data()["simulation"]["chat"]
     expected = run["mean_field"]
