@@ -24,7 +24,7 @@ from gigawatt.serving._fleet import (
 )
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._mean_field import mean_field
-from gigawatt.serving._offers import Promise
+from gigawatt.serving._offers import PlanPromise
 from gigawatt.serving._promised import pooled_rates, promised_rate
 from gigawatt.serving._replicas import Replicas
 
@@ -156,9 +156,9 @@ def test_promised_rate_is_the_edge_of_the_promise():
     table, mix = step_table(served, Layouts.of([8])), LengthMix.of(1200, 220)
     rows, how = np.zeros(1, dtype=np.int64), Replicas(token_budget=512)
     for promise, limit in (
-        (Promise(ttft_s=0.6, tpot_s=0.2), "TTFT"),
-        (Promise(ttft_s=60.0, tpot_s=0.022), "TPOT"),
-        (Promise(ttft_s=1e6, tpot_s=1e6), "prefill"),
+        (PlanPromise(ttft_s=0.6, tpot_s=0.2), "TTFT"),
+        (PlanPromise(ttft_s=60.0, tpot_s=0.022), "TPOT"),
+        (PlanPromise(ttft_s=1e6, tpot_s=1e6), "prefill"),
     ):
         found = promised_rate(table, rows, mix, how, promise)
         assert found.limit[0] == limit
@@ -167,10 +167,10 @@ def test_promised_rate_is_the_edge_of_the_promise():
         assert at.tpot_s[0, 0] <= promise.tpot_s * 1.01
         more = mean_field(table, rows, mix, how, rate=found.rate * 1.03, levels=(0.99,))
         assert more.saturated[0] or more.ttft_s[0, 0] > promise.ttft_s or more.tpot_s[0, 0] > promise.tpot_s
-    never = promised_rate(table, rows, mix, how, Promise(ttft_s=0.01, tpot_s=0.2))
+    never = promised_rate(table, rows, mix, how, PlanPromise(ttft_s=0.01, tpot_s=0.2))
     assert never.rate[0] == 0.0
     pools = pooled_rates(
-        table, 0, mix, Replicas(token_budget=512, router="least_loaded"), Promise(ttft_s=0.6, tpot_s=0.2),
+        table, 0, mix, Replicas(token_budget=512, router="least_loaded"), PlanPromise(ttft_s=0.6, tpot_s=0.2),
         np.array([1.0, 4.0, 64.0]),
     )  # fmt: skip
     assert (np.diff(pools.rate) > 0.0).all()

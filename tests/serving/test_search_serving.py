@@ -14,7 +14,7 @@ from gigawatt.serving import SERVING_PRECISIONS, Served, engine_constants, step_
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._mean_field import mean_field
 from gigawatt.serving._occupancy import occupancy
-from gigawatt.serving._offers import Offer, Promise, Space, possible_layouts
+from gigawatt.serving._offers import Offer, PlanPromise, Space, possible_layouts
 from gigawatt.serving._pools import Handover, Pools, disaggregated
 from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._search import pareto, search
@@ -50,7 +50,7 @@ def h100():
 
 
 def test_best_aggregated_plan_is_that_of_brute_force(h100):
-    promise = Promise(ttft_s=2.0, tpot_s=0.05)
+    promise = PlanPromise(ttft_s=2.0, tpot_s=0.05)
     space = Space(**{**{f: getattr(SMALL, f) for f in SMALL.__dataclass_fields__}, "disaggregated": False})
     plans = search([h100], MIX, promise, accelerators=16, space=space)
     best, kept = -1.0, 0
@@ -74,7 +74,7 @@ def test_best_aggregated_plan_is_that_of_brute_force(h100):
 
 
 def test_disaggregated_plans_are_what_the_pools_do(h100):
-    promise = Promise(ttft_s=2.0, tpot_s=0.06)
+    promise = PlanPromise(ttft_s=2.0, tpot_s=0.06)
     space = Space(**{**{f: getattr(SMALL, f) for f in SMALL.__dataclass_fields__}, "aggregated": False})
     plans = search([h100], MIX, promise, accelerators=16, space=space, keep=10_000)
     assert plans.feasible == len(plans.found) > 10
@@ -100,7 +100,7 @@ def test_disaggregated_plans_are_what_the_pools_do(h100):
 
 
 def test_every_configuration_is_counted(h100):
-    plans = search([h100], MIX, Promise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=SMALL)
+    plans = search([h100], MIX, PlanPromise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=SMALL)
     assert plans.generated == plans.judged + sum(plans.rejected.values())
     size = h100.table.accelerators.astype(int)
     apart = sum(
@@ -117,7 +117,9 @@ def test_every_configuration_is_counted(h100):
 
 def test_front_and_objectives(h100):
     cheap = offer(precision="fp8", usd=1.0)
-    plans = search([h100, cheap], MIX, Promise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=SMALL, objective="cost")
+    plans = search(
+        [h100, cheap], MIX, PlanPromise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=SMALL, objective="cost"
+    )
     found = plans.found
     per, user = plans.tokens_per_accelerator(found), 1.0 / found.tpot_mean_s
     beaten = [bool(((per >= a) & (user >= b) & ((per > a) | (user > b))).any()) for a, b in zip(per, user, strict=True)]
@@ -141,7 +143,7 @@ def test_front_of_random_points():
 
 
 def test_rate_sets_the_number_of_accelerators(h100):
-    promise = Promise(ttft_s=2.0, tpot_s=0.05)
+    promise = PlanPromise(ttft_s=2.0, tpot_s=0.05)
     few = search([h100], MIX, promise, accelerators=16, rate=1.0, space=SMALL)
     all_ = search([h100], MIX, promise, accelerators=16, space=SMALL)
     assert few.found.rate.max() <= 1.0 + 1e-9
@@ -153,21 +155,21 @@ def test_rate_sets_the_number_of_accelerators(h100):
 
 
 def test_nearest_miss_says_what_would_do(h100):
-    promise = Promise(ttft_s=1.0, tpot_s=0.004)
+    promise = PlanPromise(ttft_s=1.0, tpot_s=0.004)
     plans = search([h100], MIX, promise, accelerators=16, space=SMALL)
     assert plans.found is None
     miss = plans.misses[0]
     assert miss.limit == "TPOT"
     assert miss.factor == pytest.approx(miss.reached / miss.wanted)
-    again = Promise(ttft_s=promise.ttft_s * miss.factor * 1.001, tpot_s=promise.tpot_s * miss.factor * 1.001)
+    again = PlanPromise(ttft_s=promise.ttft_s * miss.factor * 1.001, tpot_s=promise.tpot_s * miss.factor * 1.001)
     assert search([h100], MIX, again, accelerators=16, space=SMALL).feasible >= 1
-    less = Promise(ttft_s=promise.ttft_s * miss.factor * 0.98, tpot_s=promise.tpot_s * miss.factor * 0.98)
+    less = PlanPromise(ttft_s=promise.ttft_s * miss.factor * 0.98, tpot_s=promise.tpot_s * miss.factor * 0.98)
     assert search([h100], MIX, less, accelerators=16, space=SMALL).feasible == 0
 
 
 def test_a_model_that_does_not_fit_is_an_answer():
     big = offer(accelerators=1)
-    plans = search([big], MIX, Promise(ttft_s=2.0, tpot_s=0.05), accelerators=1, space=SMALL)
+    plans = search([big], MIX, PlanPromise(ttft_s=2.0, tpot_s=0.05), accelerators=1, space=SMALL)
     assert plans.found is None
     assert plans.misses[0].limit == "memory"
     assert "GB more memory" in plans.misses[0].remedy
@@ -176,7 +178,7 @@ def test_a_model_that_does_not_fit_is_an_answer():
 def test_mixed_chips_prefill_on_one_and_decode_on_the_other(h100):
     other = offer("H200 SXM")
     space = Space(**{**{f: getattr(SMALL, f) for f in SMALL.__dataclass_fields__}, "mixed_chips": True})
-    plans = search([h100, other], MIX, Promise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=space, keep=100_000)
+    plans = search([h100, other], MIX, PlanPromise(ttft_s=2.0, tpot_s=0.05), accelerators=16, space=space, keep=100_000)
     pairs = set(zip(plans.found.prefill_offer.tolist(), plans.found.offer.tolist(), strict=True))
     assert {(0, 1), (1, 0)} <= pairs
     assert plans.generated == plans.judged + sum(plans.rejected.values())
@@ -199,12 +201,12 @@ def test_layouts_divide_the_model():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda o: search([], MIX, Promise(ttft_s=1.0, tpot_s=1.0), accelerators=8),
-        lambda o: search([o], MIX, Promise(ttft_s=1.0, tpot_s=1.0), accelerators=0),
-        lambda o: search([o], MIX, Promise(ttft_s=1.0, tpot_s=1.0), accelerators=8, rate=0.0),
-        lambda o: search([o], MIX, Promise(ttft_s=1.0, tpot_s=1.0), accelerators=8, objective="costs"),
-        lambda o: Promise(ttft_s=0.0, tpot_s=1.0),
-        lambda o: Promise(ttft_s=1.0, tpot_s=1.0, share=1.0),
+        lambda o: search([], MIX, PlanPromise(ttft_s=1.0, tpot_s=1.0), accelerators=8),
+        lambda o: search([o], MIX, PlanPromise(ttft_s=1.0, tpot_s=1.0), accelerators=0),
+        lambda o: search([o], MIX, PlanPromise(ttft_s=1.0, tpot_s=1.0), accelerators=8, rate=0.0),
+        lambda o: search([o], MIX, PlanPromise(ttft_s=1.0, tpot_s=1.0), accelerators=8, objective="costs"),
+        lambda o: PlanPromise(ttft_s=0.0, tpot_s=1.0),
+        lambda o: PlanPromise(ttft_s=1.0, tpot_s=1.0, share=1.0),
     ],
 )
 def test_says_what_is_wrong(h100, wrong):

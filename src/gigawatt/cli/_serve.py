@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gigawatt.cli._common import EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, working
+from gigawatt.cli._common import EXIT_INFEASIBLE, AsJson, Overrides, console, print_json, quantity_option, working
 
 
 def serve(
@@ -15,6 +15,12 @@ def serve(
     simulate: Annotated[
         bool, typer.Option("--simulate/--no-simulate", help="Simulate the best plan request by request.")
     ] = True,
+    within_power: Annotated[
+        str | None, typer.Option("--within-power", metavar="POWER", help="What does this much power of the site serve?")
+    ] = None,
+    within_cost: Annotated[
+        str | None, typer.Option("--within-cost", metavar="MONEY", help="What does this much money a month serve?")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write an HTML report to this file.")] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -28,20 +34,32 @@ def serve(
 
     if out is not None:
         check_writable(out)
+    power_w = None if within_power is None else quantity_option("--within-power", within_power, "W", "5 MW")
+    money = None if within_cost is None else quantity_option("--within-cost", within_cost, "USD", "$2 million")
     question = load_scenario(scenario, overrides or ())
     with working("computing"):
         report = serve_scenario(question, simulate=simulate)
         data: dict[str, Any] = report.to_dict()
+        if power_w is not None or money is not None:
+            data["within"] = report.within(power_w, money)
     if out is not None:
         write_atomically(out, serving_page(data))
     if as_json:
         print_json(data)
     else:
         print_serving(data, console())
+        for row in data.get("within", ()):
+            typer.echo(_reach(row))
         if out is not None:
             typer.echo(f"wrote {out}")
     if not report.feasible:
         raise typer.Exit(EXIT_INFEASIBLE)
+
+
+def _reach(row: dict[str, Any]) -> str:
+    """Return in words what a limit reaches."""
+    people = "" if row["users"] is None else f" of {row['users']:,.0f} users"
+    return f"within the limit ({row['binding']}): {row['accelerators']:,} {row['accelerator']} serve {row['peak_requests_per_s']:,.0f} requests/s at the peak{people} of {row['class']}, {row['watts'] / 1e6:,.3g} MW, ${row['usd_per_month']:,.0f} a month"
 
 
 __all__ = ["serve"]

@@ -17,7 +17,7 @@ from gigawatt import export
 from gigawatt._version import __version__
 from gigawatt.errors import InfeasibleError, InputError, Problem
 from gigawatt.planning._serve_chips import ServingChip, chip_names, serving_chip
-from gigawatt.planning._serve_fleet import ClassFleet, cost_tree, economics, fleet_of, plan_row
+from gigawatt.planning._serve_fleet import ClassFleet, cost_tree, economics, fleet_of, plan_row, reached
 from gigawatt.planning._serve_images import ImagePlanRow, image_plans
 from gigawatt.planning._serve_plans import OBJECTIVES, ClassPlan, offers_of, plan_class, words
 from gigawatt.planning._serve_run import simulated
@@ -27,6 +27,8 @@ from gigawatt.quantity import format_quantity
 from gigawatt.scenario import FleetSection, Scenario, ServingSection
 
 MONTH_S, DAY_S = 2_629_800.0, 86_400.0
+# Plans that are tried until the simulation keeps the promise, and the largest margin of one step.
+TRIALS, MOST_LATE, STEP = 5, 2.0, 1.06
 # A training job smaller than this is not worth starting for a night.
 SMALLEST_JOB = 8
 
@@ -96,6 +98,12 @@ class ServeReport:
             "launch": [row for fleet in chosen.values() if fleet is not None for row in launches(section, fleet.plan)],
             "warnings": list(self.warnings),
         }
+
+    def within(self, power_w: float | None = None, usd_per_month: float | None = None) -> list[dict[str, Any]]:
+        """Return what the best plan of every class reaches alone with a power of the site or a budget."""
+        fleets = [self.best(d.name, section_objective(self.section)) for d in self.demands]
+        megawatts = None if power_w is None else power_w / 1e6
+        return [reached(fleet, megawatts, usd_per_month) for fleet in fleets if fleet is not None]
 
     def _totals(self, objective: str) -> dict[str, float] | None:
         fleets = [self.best(d.name, objective) for d in self.demands]
@@ -177,17 +185,10 @@ def serve_scenario(scenario: Scenario, *, simulate: bool = True) -> ServeReport:
         )
     chips = _chips(scenario, section)
     asked = demands(scenario, section, chips[0].inputs.model.max_context)
-    plans: list[ClassPlan] = []
-    pareto: dict[str, list[dict[str, Any]]] = {}
-    for chip in chips if asked else ():
-        offers = offers_of(scenario, section, chip, chip.inputs.model)
-        for demand in asked:
-            found, front = plan_class(section, demand, chip, offers)
-            plans += found
-            pareto.setdefault(demand.name, []).extend(front)
-    fleets = {
-        (plan.demand.name, plan.chip.name, plan.objective): fleet_of(section, plan) for plan in plans if plan.feasible
-    }
+    offers = {chip.name: offers_of(scenario, section, chip, chip.inputs.model) for chip in chips} if asked else {}
+    planned = [_planned(section, demand, chips, offers, simulate) for demand in asked]
+    plans = [plan for each in planned for plan in each.plans]
+    fleets = {key: fleet for each in planned for key, fleet in each.fleets.items()}
     images = tuple(
         row for index, item in enumerate(section.images or ()) for row in image_plans(scenario, index, item, chips)
     )
@@ -199,14 +200,72 @@ def serve_scenario(scenario: Scenario, *, simulate: bool = True) -> ServeReport:
         plans=tuple(plans),
         fleets=fleets,
         images=images,
-        pareto={name: _one_front(rows) for name, rows in pareto.items()},
-        simulation={},
+        pareto={d.name: _one_front(each.front) for d, each in zip(asked, planned, strict=True)},
+        simulation={d.name: each.run for d, each in zip(asked, planned, strict=True) if each.run is not None},
         night=None,
-        warnings=_warnings(section, chips, plans),
+        warnings=(*_warnings(section, chips, plans), *(note for each in planned for note in each.notes)),
     )
     best = {d.name: report.best(d.name, section_objective(section)) for d in asked}
-    ran = {name: simulated(section, f.plan) for name, f in best.items() if f is not None} if simulate else {}
-    return replace(report, simulation=ran, night=_night(scenario, section, best))
+    return replace(report, night=_night(scenario, section, best))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """One class on every chip: plans, fleets, the front, and the simulation of the best."""
+
+    plans: list[ClassPlan]
+    fleets: dict[tuple[str, str, str], ClassFleet]
+    front: list[dict[str, Any]]
+    run: dict[str, Any] | None
+    notes: list[str]
+
+
+def _planned(
+    section: ServingSection,
+    demand: Demand,
+    chips: tuple[ServingChip, ...],
+    offers: Mapping[str, tuple[Any, ...]],
+    simulate: bool,
+) -> _Planned:
+    """Return the plans of a class whose best keeps its promise in the simulation: where it does not, all chips are
+    planned again with the margin by which the simulation is later than the mean field.
+    """
+    margin: tuple[float, float] = (1.0, 1.0)
+    notes: list[str] = []
+    key = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}[section_objective(section)]
+    for trial in range(TRIALS):
+        plans: list[ClassPlan] = []
+        front: list[dict[str, Any]] = []
+        for chip in chips:
+            found, points = plan_class(section, demand, chip, offers[chip.name], margin)
+            plans += found
+            front += points
+        fleets = {(demand.name, p.chip.name, p.objective): fleet_of(section, p) for p in plans if p.feasible}
+        chosen = [f for (_, _, objective), f in fleets.items() if objective == section_objective(section)]
+        if not simulate or not chosen:
+            return _Planned(plans=plans, fleets=fleets, front=front, run=None, notes=notes)
+        best = min(chosen, key=key)
+        run = simulated(section, best.plan)
+        late = _late(best.plan, run)
+        if late == (1.0, 1.0) or trial == TRIALS - 1:
+            break
+        margin = tuple(max(m * (STEP if x > 1.0 else 1.0), x) for m, x in zip(margin, late, strict=True))  # type: ignore[assignment]
+        notes = [
+            f"{demand.name}: planned with a margin, since the simulation of the first plan was later than its mean field: TTFT {margin[0]:.2f}, TPOT {margin[1]:.2f} times"
+        ]
+    return _Planned(plans=plans, fleets=fleets, front=front, run=run, notes=notes)
+
+
+def _late(plan: ClassPlan, run: Mapping[str, Any]) -> tuple[float, float]:
+    """Return by what the simulated TTFT and TPOT exceed those of the mean field at the percentile of the promise, at most
+    MOST_LATE; 1 where the promise is kept.
+    """
+    promise, late = plan.demand.traffic.promise, []
+    for name, closed in (("ttft", plan.ttft_s[1]), ("tpot", plan.tpot_s[1])):
+        kept, found = run["kept"][name], run[f"{name}_s"]["at_percentile"]
+        broken = kept is not None and (run["saturated"] or kept < promise.percentile)
+        late.append(min(max(1.01 * found / closed, 1.03), MOST_LATE) if broken and found else 1.0)
+    return late[0], late[1]
 
 
 def _chips(scenario: Scenario, section: ServingSection) -> tuple[ServingChip, ...]:

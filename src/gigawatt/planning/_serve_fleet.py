@@ -85,19 +85,55 @@ def fleet_of(section: ServingSection, plan: ClassPlan, growth: float = 1.0) -> C
     waits under power, until something else runs on it.
     """
     rates = plan.demand.rates * growth
-    start_s = section.start_up if section.start_up is not None else service_facts()["start_up_s"].best
-    ahead = min(start_s / HOUR_S, 1.0)
-    soon = np.maximum(rates, rates + (np.roll(rates, -1) - rates) * ahead)
-    spare = section.spare_replicas or 0
-    each = plan.replicas + plan.prefill_replicas
-    extra = math.ceil(spare / each)
-    units = np.ceil(soon * (1.0 + (section.headroom or 0.0)) / plan.rate - 1e-9).astype(np.int64)
-    units = np.maximum(units, 1) + extra
+    needed = serving.fleet(kind_of(plan), rates * (1.0 + (section.headroom or 0.0)), operation_of(section))
+    extra = math.ceil((section.spare_replicas or 0) / (plan.replicas + plan.prefill_replicas))
+    units = np.maximum(np.ceil(needed.powered[0] - 1e-9), 1.0).astype(np.int64) + extra
     total = int(units.max())
     load = rates / (units * plan.rate)
     idle = plan.accelerators_per_unit * float(plan.chip.site_watts(0.0))
     busy = np.array([plan.unit_watts(float(share)) for share in load])
     return ClassFleet(plan=plan, rates=rates, units=units, watts=units * busy + (total - units) * idle, total=total)
+
+
+def kind_of(plan: ClassPlan) -> serving.ReplicaKind:
+    """Return a unit of a plan as one kind of replica at its planned load."""
+    watts = plan.unit_watts() / plan.accelerators_per_unit
+    return serving.ReplicaKind.of(
+        plan.accelerators_per_unit,
+        plan.rate,
+        watts=watts,
+        usd_per_hour=float(plan.chip.usd_per_s(watts)) * HOUR_S,
+    )
+
+
+def operation_of(section: ServingSection) -> serving.Operation:
+    """Return how replicas come and go."""
+    start_s = section.start_up if section.start_up is not None else service_facts()["start_up_s"].best
+    return serving.Operation(start_up_s=start_s)
+
+
+def reached(fleet: ClassFleet, megawatts: float | None, usd_per_month: float | None) -> dict[str, Any]:
+    """Return what the plan of a class serves with so much power, W / 1e6, or money: the inverse question. Users where the
+    class has them, requests/s of the busiest hour always.
+    """
+    demand = fleet.plan.demand
+    users = demand.traffic.users
+    found = serving.reach(
+        kind_of(fleet.plan),
+        megawatts=megawatts,
+        usd_per_month=usd_per_month,
+        peak_rate_per_user=demand.peak_rate / (users or demand.peak_rate),
+    )
+    return {
+        "class": demand.name,
+        "accelerator": fleet.plan.chip.name,
+        "accelerators": int(found.replicas[0]) * fleet.plan.accelerators_per_unit,
+        "peak_requests_per_s": float(found.rate[0]),
+        "users": None if users is None else float(found.users[0]),
+        "watts": float(found.watts[0]),
+        "usd_per_month": float(found.usd_per_month[0]),
+        "binding": str(found.binding[0]),
+    }
 
 
 def request_shares(plan: ClassPlan) -> dict[str, float]:

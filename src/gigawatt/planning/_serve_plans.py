@@ -206,10 +206,14 @@ def _layouts(scenario: Scenario, pinned: LayoutItem | None, model: Transformer, 
 
 
 def plan_class(
-    section: ServingSection, demand: Demand, chip: ServingChip, offers: tuple[serving.Offer, ...]
+    section: ServingSection,
+    demand: Demand,
+    chip: ServingChip,
+    offers: tuple[serving.Offer, ...],
+    margin: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[tuple[ClassPlan, ...], list[dict[str, Any]]]:
     """Return the plans of a class on a chip, one per objective, and the front of tokens/s per accelerator against
-    tokens/s of a user.
+    tokens/s of a user. The mean field must keep TTFT and TPOT `margin` times shorter than promised.
     """
     promise = demand.traffic.promise
     largest = max(int(offer.table.accelerators.max()) for offer in offers)
@@ -217,7 +221,9 @@ def plan_class(
         offers,
         demand.mix,
         serving.PlanPromise(
-            ttft_s=promise.ttft_s or NO_PROMISE_S, tpot_s=promise.tpot_s or NO_PROMISE_S, share=promise.percentile
+            ttft_s=(promise.ttft_s or NO_PROMISE_S) / margin[0],
+            tpot_s=(promise.tpot_s or NO_PROMISE_S) / margin[1],
+            share=promise.percentile,
         ),
         accelerators=max(LARGEST_UNIT, 3 * largest if section.layout else largest),
         space=_space(section, demand, largest),

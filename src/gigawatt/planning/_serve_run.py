@@ -60,8 +60,8 @@ def simulated(section: ServingSection, plan: ClassPlan, units: int = 1) -> dict[
         "sentence": run.status,
         "preemptions": int(run.totals.preemptions.sum()),
         "cached_share": float(run.cached_tokens[counted].sum()) / prompt,
-        "ttft_s": _quantiles(ttft),
-        "tpot_s": _quantiles(tpot),
+        "ttft_s": _quantiles(ttft) | {"at_percentile": _quantile(ttft, promise.percentile)},
+        "tpot_s": _quantiles(tpot) | {"at_percentile": _quantile(tpot, promise.percentile)},
         "e2e_s": _quantiles(e2e),
         "ttft_cdf": _distribution(ttft, promise.ttft_s),
         "tpot_cdf": _distribution(tpot, promise.tpot_s),
@@ -165,6 +165,10 @@ def _quantiles(values: Array) -> dict[str, float | None]:
     if not len(values):
         return dict.fromkeys(names)
     return dict(zip(names, np.quantile(values, QUANTILES).tolist(), strict=True))
+
+
+def _quantile(values: Array, share: float) -> float | None:
+    return float(np.quantile(values, share)) if len(values) else None
 
 
 def _distribution(values: Array, promised: float | None) -> list[list[float]]:

@@ -22,6 +22,7 @@ from gigawatt.serving._economics import (
     revenue_usd,
     token_costs,
 )
+from gigawatt.serving._fleet import Fleet, Operation, Reach, ReplicaKind, fleet, growing_fleet, reach
 from gigawatt.serving._formulas import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
 from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, replicas_for, serve_images
 from gigawatt.serving._layouts import SERVING_PRECISIONS, Layouts, ServingPrecision
@@ -42,6 +43,7 @@ from gigawatt.serving._models import served_model, transformer_of_text
 from gigawatt.serving._occupancy import Speculation
 from gigawatt.serving._offers import Offer, PlanPromise, Space, possible_layouts
 from gigawatt.serving._pools import Disaggregated, Handover, Pools, disaggregated
+from gigawatt.serving._promised import PromisedRate, pooled_rates, promised_rate
 from gigawatt.serving._queueing import servers_for, waiting_s
 from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._requests import Requests
@@ -64,7 +66,15 @@ from gigawatt.serving._summary import (
     summarise_traffic,
 )
 from gigawatt.serving._traces import PACKAGED_TRACES, read_trace
-from gigawatt.serving._traffic import Promise, Traffic, TrafficClass, at_rate, draw_requests, draw_traffic, rate_by_hour
+from gigawatt.serving._traffic import (
+    Promise,
+    Traffic,
+    TrafficClass,
+    at_rate,
+    draw_requests,
+    draw_traffic,
+    rate_by_hour,
+)
 
 __all__ = [
     "ENGINES",
@@ -82,6 +92,7 @@ __all__ = [
     "EngineConstants",
     "EngineFit",
     "FixedLength",
+    "Fleet",
     "Gamma",
     "Handover",
     "ImagePlan",
@@ -98,12 +109,16 @@ __all__ = [
     "Miss",
     "Offer",
     "OffloadTier",
+    "Operation",
     "PlanPromise",
     "Plans",
     "Poisson",
     "Pool",
     "Pools",
     "Promise",
+    "PromisedRate",
+    "Reach",
+    "ReplicaKind",
     "Replicas",
     "Requests",
     "Served",
@@ -139,14 +154,19 @@ __all__ = [
     "engine_constants",
     "engine_facts",
     "fit_engine",
+    "fleet",
+    "growing_fleet",
     "ideal_reuse",
     "length",
     "mean_field",
     "nominal_lengths",
     "online_day",
+    "pooled_rates",
     "possible_layouts",
     "prefill_flop",
+    "promised_rate",
     "rate_by_hour",
+    "reach",
     "read_benchmark",
     "read_trace",
     "replicas_for",

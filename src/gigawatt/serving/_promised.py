@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._mean_field import MeanField, mean_field
-from gigawatt.serving._offers import Promise
+from gigawatt.serving._offers import PlanPromise
 from gigawatt.serving._replicas import Replicas
 from gigawatt.serving._step_table import StepTable
 
@@ -30,7 +30,9 @@ class PromisedRate:
     field: MeanField
 
 
-def promised_rate(table: StepTable, rows: Integers, mix: LengthMix, how: Replicas, promise: Promise) -> PromisedRate:
+def promised_rate(
+    table: StepTable, rows: Integers, mix: LengthMix, how: Replicas, promise: PlanPromise
+) -> PromisedRate:
     """Return the highest rate per replica, to 1/4096 of its capacity, at which TTFT and TPOT are kept by the share of
     requests that the promise names, (N,).
     """
@@ -55,7 +57,7 @@ def promised_rate(table: StepTable, rows: Integers, mix: LengthMix, how: Replica
 
 
 def pooled_rates(
-    table: StepTable, row: int, mix: LengthMix, how: Replicas, promise: Promise, sizes: Array
+    table: StepTable, row: int, mix: LengthMix, how: Replicas, promise: PlanPromise, sizes: Array
 ) -> PromisedRate:
     """Return the promised rate per replica of one row in pools of `sizes` (S,) replicas behind one router."""
     many = np.asarray(sizes, dtype=np.float64)
@@ -63,7 +65,7 @@ def pooled_rates(
     return promised_rate(table, rows, mix, replace(how, replicas=many), promise)
 
 
-def _kept(field: MeanField, promise: Promise) -> NDArray[np.bool_]:
+def _kept(field: MeanField, promise: PlanPromise) -> NDArray[np.bool_]:
     return np.asarray(
         ~field.saturated & (field.ttft_s[:, 0] <= promise.ttft_s) & (field.tpot_s[:, 0] <= promise.tpot_s)
     )
