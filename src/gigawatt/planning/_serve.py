@@ -422,6 +422,10 @@ def _warnings(section: ServingSection, chips: tuple[ServingChip, ...], plans: li
         )
     if section.draft_tokens and section.acceptance is None:
         notes.append("no acceptance is given for the drafted tokens: none is taken as right")
+    if section.prefill_accelerator is not None:
+        notes.append(
+            f"prefill_accelerator: {section.prefill_accelerator} is left aside: both pools have the same kind of accelerator"
+        )
     if len(section.traffic or ()) > 1:
         notes.append("every class has replicas of its own")
     return tuple(notes)

@@ -132,10 +132,18 @@ def _demand(
     if trace is not None and len(trace.blocks):
         sample = trace
     else:
-        each = replace(traffic, day_shape="flat", week_shape="flat", growth_per_year=1.0)
-        sample = serving.draw_requests(
-            [each], duration_s=min(SAMPLE / traffic.mean_rate_per_s, LONGEST_S), seed=section.seed or 0
+        # lengths do not depend on the rate: a service of few requests is drawn at one that fills the sample in a week
+        rate = max(traffic.mean_rate_per_s, SAMPLE / LONGEST_S)
+        each = replace(
+            traffic,
+            rate_per_s=rate,
+            users=None,
+            requests_per_user_per_day=None,
+            day_shape="flat",
+            week_shape="flat",
+            growth_per_year=1.0,
         )
+        sample = serving.draw_requests([each], duration_s=SAMPLE / rate, seed=section.seed or 0)
     if not len(sample):
         raise InputError(Problem(message="not one request in a week", found=f"{traffic.mean_rate_per_s:g} per s"))
     return Demand(

@@ -17,7 +17,7 @@ TRAFFIC_COLUMNS = ("traffic", "requests/s", "peak", "prompt, mean", "output, mea
 MONEY_COLUMNS = ("chip", "for", "chips", "range", "peak", "M$/month", "in", "cached", "out", "J/token")
 SHAPE_COLUMNS = ("chip", "for", "layout", "batch", "tok/s\na chip", "tok/s\na user", "TTFT", "TPOT", "set by")
 MISS_COLUMNS = ("traffic", "chip", "what binds", "limit", "wanted", "reached")
-_MISS_UNITS = {"TTFT": "s", "TPOT": "s", "memory": "B", "rate": "1/s"}
+_MISS_UNITS = {"TTFT": "s", "TPOT": "s", "rate": "1/s"}
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -205,9 +205,9 @@ def miss_rows(report: Mapping[str, Any]) -> list[list[str]]:
 def _amounts(near: Mapping[str, Any]) -> list[str]:
     unit = _MISS_UNITS.get(near["limit"])
     if near["limit"] == "memory":  # what is wanted is what is lacking, by accelerator: none of it is there
-        return [f"{quantity(near['wanted'], unit)} more", "-"]
+        return [f"{quantity(near['wanted'], 'B')} more", "-"]
     if unit is None:
-        return ["-" if near[key] is None else f"{near[key]:,.4g}" for key in ("wanted", "reached")]
+        return [f"{near[key]:,.4g}" if near[key] else "-" for key in ("wanted", "reached")]
     return [quantity(near[key], unit) for key in ("wanted", "reached")]
 
 

@@ -118,7 +118,7 @@ def _total_words(report: Mapping[str, Any]) -> str:
     parts = [
         f"for least {aim} {whole(total['accelerators'])} accelerators, {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['usd_per_month'], 'USD')} a month"
         for aim, total in ((aim, report["totals"][goal]) for goal, aim in GOALS.items())
-        if total["accelerators"] is not None
+        if total is not None and total["accelerators"] is not None
     ]
     words = "; ".join(parts) or "not known, since one of them cannot be served"
     return f"{words[:1].upper()}{words[1:]}."
@@ -151,7 +151,7 @@ def answer_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"{name}, an image", words))
     for goal, (_, label) in LEAST.items():
         total = report["totals"][goal]
-        if total["accelerators"] is not None:
+        if total is not None and total["accelerators"] is not None:
             words = f"{whole(total['accelerators'])}; {quantity(total['peak_w'], 'W')} at the peak, {quantity(total['mean_w'], 'W')} in the mean"
             rows.append(
                 (f"accelerators in all, {label}", f"{words}, {quantity(total['usd_per_month'], 'USD')} a month")

@@ -21,7 +21,7 @@ _LOOK_AT = 1500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """The nearest miss of one offer: `limit` in the way ("memory", "TTFT", "TPOT", "rate"), what is wanted and what is
+    """The nearest miss of one offer: `limit` in the way ("memory", "room in steps and cache", "accelerators", "TTFT", "TPOT", "rate"), what is wanted and what is
     reached (s, bytes or requests/s), their ratio `factor` above 1 (inf where the model does not
     fit), and in words what would do.
     """
@@ -122,18 +122,20 @@ def _memory(question: Question, offer: Offer) -> Miss:
     longest = float((question.mix.prompt + question.mix.output).max())
     room = table.kv_capacity_bytes - (longest * table.kv_bytes + table.sequence_bytes)
     lacking = np.where(np.isfinite(width), -room / np.maximum(table.accelerators, 1.0), np.inf)
-    short = max(float(lacking.min()), 0.0)
+    short = float(lacking.min())
     row = int(lacking.argmin())
+    if short <= 0.0:  # every request fits by itself: what is missing is room beside others
+        return Miss(
+            chip=offer.chip, precision=offer.precision, limit="room in steps and cache", wanted=0.0, reached=0.0,
+            factor=math.inf, remedy="would do: a larger token budget, shorter requests, or a narrower format",
+        )  # fmt: skip
     fits = np.flatnonzero(room > 0.0)
     wider = f", or {table.accelerators[fits].min():.0f} accelerators" if len(fits) else ""
-    more = (
-        f"{short / 1e9:.4g} GB more memory for each of {table.accelerators[row]:.0f} accelerators"
-        if short > 0.0
-        else "shorter requests: the cache holds the longest one, but runs out too often"
-    )
     return Miss(
         chip=offer.chip, precision=offer.precision, limit="memory", wanted=short, reached=0.0,
-        factor=math.inf, remedy=f"would do: {more}, a narrower format{wider}",
+        factor=math.inf,
+        remedy=f"would do: {short / 1e9:.4g} GB more memory for each of {table.accelerators[row]:.0f} accelerators, "
+        f"a narrower format{wider}",
     )  # fmt: skip
 
 
