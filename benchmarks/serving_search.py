@@ -27,6 +27,7 @@ from gigawatt.serving import (
     LengthMix,
     Offer,
     Operation,
+    PlanPromise,
     Plans,
     Pools,
     Promise,

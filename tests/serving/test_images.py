@@ -17,7 +17,7 @@ from gigawatt.hardware import chip_of, fabric_of
 from gigawatt.model import PRECISIONS, parameters
 from gigawatt.serving._diffusion import attention_rate, diffusion_facts, diffusion_model, diffusion_models
 from gigawatt.serving._diffusion_step import PARTS, PassShape, inference_precision, pass_flop
-from gigawatt.serving._images import BATCH_WAITS, NO_MEMORY, TOO_SLOW, ImagePlan, replicas_for, serve_images
+from gigawatt.serving._images import BATCH_WAITS, NO_MEMORY, TOO_SLOW, ImagePlan, image_replicas, serve_images
 
 BF16 = inference_precision(PRECISIONS["bf16"])
 
@@ -227,23 +227,23 @@ def test_energy_and_cost_follow_from_throughput():
 def test_what_does_not_fit_says_so():
     found = served("HunyuanVideo", ("A100 SXM 40GB",), height=720, width=1280, frames=129, context_parallel=[1, 8])
     assert not found.fits[0]
-    sized = replicas_for(found, rate=0.01, latency_s=1e6)
+    sized = image_replicas(found, rate=0.01, latency_s=1e6)
     assert sized.replicas[0] == 0
     assert sized.limit[0] == NO_MEMORY
 
 
 def test_replicas_for_a_promised_latency():
     found = served(batch=[1, 1, 64], context_parallel=[1, 4, 1])
-    sized = replicas_for(found, rate=10.0, latency_s=4.0)
+    sized = image_replicas(found, rate=10.0, latency_s=4.0)
     assert sized.limit == ("", "", TOO_SLOW)
     assert sized.replicas[0] >= 10.0 * found.latency_s[0]
     assert np.all(sized.utilisation < 1)
     assert np.all(sized.accelerators == sized.replicas * found.accelerators)
-    assert np.all(replicas_for(found, rate=10.0, latency_s=3.8).replicas[:2] >= sized.replicas[:2])
-    slow = replicas_for(served(batch=4), rate=0.05, latency_s=20.0)
+    assert np.all(image_replicas(found, rate=10.0, latency_s=3.8).replicas[:2] >= sized.replicas[:2])
+    slow = image_replicas(served(batch=4), rate=0.05, latency_s=20.0)
     assert slow.limit == (BATCH_WAITS,)
     with pytest.raises(InputError, match="rate"):
-        replicas_for(found, rate=0.0, latency_s=4.0)
+        image_replicas(found, rate=0.0, latency_s=4.0)
 
 
 @pytest.mark.parametrize(

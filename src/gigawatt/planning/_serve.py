@@ -6,7 +6,7 @@ scenario -> classes of traffic -> for every chip: search -> fleet by the hour ->
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -232,7 +232,7 @@ def _planned(
     """
     margin: tuple[float, float] = (1.0, 1.0)
     notes: list[str] = []
-    key = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}[section_objective(section)]
+    key = _KEYS[section_objective(section)]
     for trial in range(TRIALS):
         plans: list[ClassPlan] = []
         front: list[dict[str, Any]] = []
@@ -240,7 +240,7 @@ def _planned(
             found, points = plan_class(section, demand, chip, offers[chip.name], margin)
             plans += found
             front += points
-        fleets = {(demand.name, p.chip.name, p.objective): fleet_of(section, p) for p in plans if p.feasible}
+        plans, fleets = _swapped(section, demand, plans)
         chosen = [f for (_, _, objective), f in fleets.items() if objective == section_objective(section)]
         if not simulate or not chosen:
             return _Planned(plans=plans, fleets=fleets, front=front, run=None, notes=notes)
@@ -254,6 +254,31 @@ def _planned(
             f"{demand.name}: planned with a margin, since the simulation of the first plan was later than its mean field: TTFT {margin[0]:.2f}, TPOT {margin[1]:.2f} times"
         ]
     return _Planned(plans=plans, fleets=fleets, front=front, run=run, notes=notes)
+
+
+def _swapped(
+    section: ServingSection, demand: Demand, plans: list[ClassPlan]
+) -> tuple[list[ClassPlan], dict[tuple[str, str, str], ClassFleet]]:
+    """Return plans and fleets where each is the better of a chip's two: the search weighs units, a fleet whole numbers of
+    them through the week.
+    """
+    fleets: dict[tuple[str, str, str], ClassFleet] = {}
+    kept: list[ClassPlan] = []
+    for chip in dict.fromkeys(plan.chip.name for plan in plans):
+        mine = [plan for plan in plans if plan.chip.name == chip]
+        found = [fleet_of(section, plan) for plan in mine if plan.feasible]
+        for plan in mine:
+            if not found:
+                kept.append(plan)
+                continue
+            best = min(found, key=_KEYS[plan.objective])
+            chosen = replace(best, plan=replace(best.plan, objective=plan.objective))
+            fleets[demand.name, chip, plan.objective] = chosen
+            kept.append(chosen.plan)
+    return kept, fleets
+
+
+_KEYS: Mapping[str, Callable[[ClassFleet], float]] = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}
 
 
 def _late(plan: ClassPlan, run: Mapping[str, Any]) -> tuple[float, float]:
@@ -311,7 +336,7 @@ def _night(scenario: Scenario, section: ServingSection, best: Mapping[str, Class
     found: dict[str, Any] = {
         "accelerator_hours_per_day": per_day,
         "share_of_fleet": per_day / (24.0 * fleet.accelerators),
-        "accelerators_at_trough": int(freed.max()),
+        "accelerators_at_trough": max(hour["freed_accelerators"] for hour in fleet.day()),
         "tokens_per_day": None,
         "days_for_tokens": None,
     }
@@ -426,6 +451,11 @@ def _warnings(section: ServingSection, chips: tuple[ServingChip, ...], plans: li
         notes.append(
             f"prefill_accelerator: {section.prefill_accelerator} is left aside: both pools have the same kind of accelerator"
         )
+    for demand in {p.demand.name: p.demand for p in plans}.values():
+        if demand.summary.clipped_share > 0.001:
+            notes.append(
+                f"{demand.name}: {demand.summary.clipped_share:.1%} of the requests are longer than the context and are cut to it"
+            )
     if len(section.traffic or ()) > 1:
         notes.append("every class has replicas of its own")
     return tuple(notes)

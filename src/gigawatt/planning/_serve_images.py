@@ -137,6 +137,26 @@ def _rates(item: ImageItem) -> Array:
     return np.asarray(serving.rate_by_hour([traffic], hours=168)[0])
 
 
+def _fleet(found: serving.ImageServing, peak: float, promised: float, share: float) -> serving.ImageReplicas:
+    """Return the replicas with which a share of the images is ready in time, row by row: waits are about exponential, so
+    the mean wait may be what is left over ln(1 / (1 - share)).
+    """
+    rows = []
+    for row in range(len(found)):
+        work = float(found.latency_s[row])
+        filling = (float(found.plan["batch"][row]) - 1.0) / (2.0 * peak)
+        left = max(promised - work - 2.0 * filling, 0.0)
+        mean = work + filling + left / -math.log1p(-share) if left > 0 else promised
+        rows.append(serving.image_replicas(found, peak, mean))
+    at = range(len(rows))
+    return serving.ImageReplicas(
+        replicas=np.array([rows[i].replicas[i] for i in at]),
+        accelerators=np.array([rows[i].accelerators[i] for i in at]),
+        utilisation=np.array([rows[i].utilisation[i] for i in at]),
+        limit=tuple(rows[i].limit[i] for i in at),
+    )
+
+
 def _plan(item: ImageItem, chip: ServingChip, model: serving.DiffusionModel, peak: float, mean: float) -> ImagePlanRow:
     width, height = item.resolution
     domain = chip.accelerator.scale_up_domain or 1
@@ -153,7 +173,7 @@ def _plan(item: ImageItem, chip: ServingChip, model: serving.DiffusionModel, pea
         precision=PRECISIONS["bf16" if "bf16" in chip.chip.flop_per_s else "fp16"],
     )
     promised = item.seconds or PATIENCE * float(found.latency_s.min())
-    fleet = serving.replicas_for(found, peak, promised)
+    fleet = _fleet(found, peak, promised, item.percentile or 0.99)
     possible = np.flatnonzero(fleet.replicas > 0)
     if not len(possible):
         nearest = int(np.argmin(np.where(found.fits, found.latency_s, np.inf)))

@@ -55,7 +55,7 @@ def simulated(section: ServingSection, plan: ClassPlan, units: int = 1) -> dict[
         "replicas": units * (plan.replicas + plan.prefill_replicas),
         "requests": len(requests),
         "requests_per_s": len(requests) / max(float(requests.arrival_s[-1]), 1e-9),
-        "duration_s": run.end_s,
+        "duration_s": float(requests.arrival_s[-1]),
         "saturated": run.saturated,
         "sentence": run.status,
         "preemptions": int(run.totals.preemptions.sum()),

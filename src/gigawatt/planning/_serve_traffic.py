@@ -129,6 +129,7 @@ def _demand(
     trace = None if item.trace is None else _trace(scenario, item.trace)
     traffic = traffic_class(item, trace, max_context)
     rates = serving.rate_by_hour([traffic], hours=168)[0]
+    clipped = 0.0
     if trace is not None and len(trace.blocks):
         sample = trace
     else:
@@ -143,7 +144,8 @@ def _demand(
             week_shape="flat",
             growth_per_year=1.0,
         )
-        sample = serving.draw_requests([each], duration_s=SAMPLE / rate, seed=section.seed or 0)
+        drawn = serving.draw_traffic([each], duration_s=SAMPLE / rate, seed=section.seed or 0)
+        sample, clipped = drawn.requests, float(drawn.clipped_share[0])
     if not len(sample):
         raise InputError(Problem(message="not one request in a week", found=f"{traffic.mean_rate_per_s:g} per s"))
     return Demand(
@@ -153,7 +155,7 @@ def _demand(
         rates=rates,
         sample=sample,
         cached=_cached(section, sample),
-        summary=serving.summarise_requests(sample)[0],
+        summary=replace(serving.summarise_requests(sample)[0], clipped_share=clipped),
         path=path,
     )
 

@@ -42,7 +42,7 @@ from gigawatt.serving._fleet import (
     spares_for,
 )
 from gigawatt.serving._formulas import decode_roofline_seconds, prefill_flop, resident_tokens, stability_rate
-from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, serve_images
+from gigawatt.serving._images import ImagePlan, ImageReplicas, ImageServing, image_replicas, serve_images
 from gigawatt.serving._layouts import SERVING_PRECISIONS, Layouts, ServingPrecision
 from gigawatt.serving._length_mix import LengthMix
 from gigawatt.serving._lengths import (
@@ -174,6 +174,7 @@ __all__ = [
     "fleet",
     "growing_fleet",
     "ideal_reuse",
+    "image_replicas",
     "length",
     "list_prices",
     "margin",

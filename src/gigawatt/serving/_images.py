@@ -217,7 +217,7 @@ def serve_images(
     )
 
 
-def replicas_for(
+def image_replicas(
     serving: ImageServing, rate: float, latency_s: float, *, ca2: float = 1.0, cs2: float = 0.0
 ) -> ImageReplicas:
     """Return the fewest replicas that serve `rate` images per second within a mean `latency_s`: waiting for the batch
