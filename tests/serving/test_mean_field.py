@@ -171,7 +171,9 @@ def test_agrees_with_an_event_loop_of_the_engine(llama, load):
     assert field.decoding[0] == pytest.approx(decoding, rel=0.05)
     assert field.ttft_s[0, 0] == pytest.approx(np.quantile(ttft[late], 0.5), rel=spread)
     assert field.ttft_mean_s[0] == pytest.approx(ttft[late].mean(), rel=2.0 * spread)
-    assert field.ttft_s[0, 2] == pytest.approx(np.quantile(ttft[late], 0.99), rel=0.15)
+    assert field.ttft_s[0, 2] == pytest.approx(
+        np.quantile(ttft[late], 0.99), rel=2.5 * spread + (0.025 if load < 0.75 else 0.0)
+    )
     more = tpot[late][output[late] > 1]
     assert field.tpot_s[0, 0] == pytest.approx(np.quantile(more, 0.5), rel=0.05)
     assert field.tpot_s[0, 2] == pytest.approx(np.quantile(more, 0.99), rel=0.15)

@@ -21,6 +21,9 @@ def serve(
     within_cost: Annotated[
         str | None, typer.Option("--within-cost", metavar="MONEY", help="What does this much money a month serve?")
     ] = None,
+    launch: Annotated[
+        Path | None, typer.Option("--launch", help="Folder for the commands that start the plan, by class and engine.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write an HTML report to this file.")] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -28,6 +31,7 @@ def serve(
     """Say which chips, how many and in which shape serve the traffic of a scenario within its promises, at how many
     megawatts and dollars per million tokens.
     """
+    from gigawatt.export import write_serving
     from gigawatt.planning import serve_scenario
     from gigawatt.report import check_writable, print_serving, serving_page, write_atomically
     from gigawatt.scenario import load_scenario
@@ -44,6 +48,10 @@ def serve(
             data["within"] = report.within(power_w, money)
     if out is not None:
         write_atomically(out, serving_page(data))
+    if launch is not None:
+        for row in data["launch"]:
+            if row["files"]:
+                write_serving(row["files"], launch / f"{row['class']} on {row['engine']}".replace(" ", "-"))
     if as_json:
         print_json(data)
     else:

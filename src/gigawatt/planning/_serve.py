@@ -29,6 +29,8 @@ from gigawatt.scenario import FleetSection, Scenario, ServingSection
 MONTH_S, DAY_S = 2_629_800.0, 86_400.0
 # Plans that are tried until the simulation keeps the promise, and the largest margin of one step.
 TRIALS, MOST_LATE, STEP = 5, 2.0, 1.06
+# A share of requests that are cut to the context from which it is said.
+CUT = 1e-3
 # A training job smaller than this is not worth starting for a night.
 SMALLEST_JOB = 8
 
@@ -381,7 +383,7 @@ def launches(section: ServingSection, plan: ClassPlan) -> list[dict[str, Any]]:
 def _launch(section: ServingSection, plan: ClassPlan, engine: str) -> dict[str, Any]:
     unit = plan.unit
     assert unit is not None
-    row = {"class": plan.demand.name, "engine": engine, "command": "", "notes": []}
+    row = {"class": plan.demand.name, "engine": engine, "command": "", "files": {}, "notes": []}
     try:
         whole = _instance(section, plan, plan.offer, plan.row, float(unit.token_budget[0]))
         first = None
@@ -400,7 +402,7 @@ def _launch(section: ServingSection, plan: ClassPlan, engine: str) -> dict[str, 
         notes = list(export.serving_limits(engine, deployment))
     except InputError as error:
         return {**row, "notes": [f"{engine} does not start {words(plan.offer, plan.row)}: {error}"]}
-    return {**row, "command": "\n".join(files.values()), "notes": notes}
+    return {**row, "command": "\n".join(files.values()), "files": dict(files), "notes": notes}
 
 
 def _roles(plan: ClassPlan) -> list[str]:
@@ -451,11 +453,11 @@ def _warnings(section: ServingSection, chips: tuple[ServingChip, ...], plans: li
         notes.append(
             f"prefill_accelerator: {section.prefill_accelerator} is left aside: both pools have the same kind of accelerator"
         )
-    for demand in {p.demand.name: p.demand for p in plans}.values():
-        if demand.summary.clipped_share > 0.001:
-            notes.append(
-                f"{demand.name}: {demand.summary.clipped_share:.1%} of the requests are longer than the context and are cut to it"
-            )
+    notes += [
+        f"{demand.name}: {demand.summary.clipped_share:.1%} of the requests are longer than the context and are cut to it"
+        for demand in {p.demand.name: p.demand for p in plans}.values()
+        if demand.summary.clipped_share > CUT
+    ]
     if len(section.traffic or ()) > 1:
         notes.append("every class has replicas of its own")
     return tuple(notes)

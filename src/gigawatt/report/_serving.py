@@ -105,10 +105,22 @@ def _print_latencies(report: Mapping[str, Any], traffic: Mapping[str, Any], cons
     _print(console, f"{traffic['name']}, latencies of the simulation", LATENCY_COLUMNS, rows, run_words(found))
 
 
+# Lines of a launch script that a terminal shows; the page shows more.
+SHOWN_LINES = 6
+
+
+def shown_command(command: str, most: int) -> str:
+    """Return the first lines of a script, and how many there are beside."""
+    lines = command.splitlines()
+    if len(lines) <= most + 1:
+        return command
+    return "\n".join([*lines[:most], f"... {len(lines) - most} more lines; --launch FOLDER writes all"])
+
+
 def _print_launch(launch: Mapping[str, Any], console: Console) -> None:
     console.print(Text(f"{launch['class']} on {launch['engine']}", style="bold"))
     # a command is copied: never broken by the width of the terminal
-    console.print(Text(launch["command"]), soft_wrap=True)
+    console.print(Text(shown_command(launch["command"], SHOWN_LINES)), soft_wrap=True)
     for note in launch["notes"]:
         console.print(Text(note, style="dim"))
     console.print()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gigawatt.report._page import Callout, Card, Cards, Cell, Code, Notes, Section, Table, Text, page
+from gigawatt.report._serving import shown_command
 from gigawatt.report._serving_charts import (
     chip_charts,
     cost_chart,
@@ -231,10 +232,16 @@ def _images(report: Mapping[str, Any]) -> list[Any]:
     ]
 
 
+# Lines of a launch script on the page.
+PAGE_LINES = 40
+
+
 def _launch(report: Mapping[str, Any]) -> list[Any]:
     blocks: list[Any] = []
     for launch in report["launch"]:
-        blocks.append(Code(title=f"{launch['class']} on {launch['engine']}", text=launch["command"]))
+        blocks.append(
+            Code(title=f"{launch['class']} on {launch['engine']}", text=shown_command(launch["command"], PAGE_LINES))
+        )
         if launch["notes"]:
             blocks.append(Notes(items=launch["notes"], hint=True))
     return blocks
