@@ -81,7 +81,16 @@ def test_terminal_output(answered):
     tables = out[: out.index("chat on vllm")]  # then the script that starts the engine, in lines of its own length
     assert max(len(line.rstrip()) for line in tables.splitlines()) <= 80
     text = " ".join(out.split())
-    for words in ("H100 SXM", "TTFT", "TPOT", "$/month", "the day on", "mean field", "--launch FOLDER writes all", "wrote"):
+    for words in (
+        "H100 SXM",
+        "TTFT",
+        "TPOT",
+        "$/month",
+        "the day on",
+        "mean field",
+        "--launch FOLDER writes all",
+        "wrote",
+    ):
         assert words.replace("$/month", "M$/mont") in text
     plan = data["plans"][0]
     assert f"{plan['accelerators']} H100 SXM" in text
