@@ -83,16 +83,19 @@ def broken(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> bool:
 def _kept_words(report: Mapping[str, Any], traffic: Mapping[str, Any]) -> str:
     promised, kept = promise_words(traffic["promise"]), kept_shares(report, traffic)
     verdict = "The simulation breaks the promise" if broken(report, traffic) else "The promise is kept"
+    if not kept:
+        verdict = "By the closed form alone, not simulated, the promise is kept"
     simulated = " and ".join(f"{key} for {share(value)}" for key, value in kept.items())
     return f"{verdict}: {promised}" + (f"; simulated, {simulated} of requests" if kept else "")
 
 
 def _plan_words(plan: Mapping[str, Any]) -> str:
     each = plan["usd_per_million"]
+    cached = "" if each["cached"] is None else f"{price(each['cached'])} cached, "
     return (
         f"{whole(plan['accelerators'])} {plan['accelerator']}, {format_quantity(plan['peak_w'], 'W')} at the peak, "
         f"{format_quantity(plan['usd_per_month'], 'USD')} a month; a million tokens cost {price(each['input'])} in, "
-        f"{price(each['cached'])} cached, {price(each['output'])} out"
+        f"{cached}{price(each['output'])} out"
     )
 
 
