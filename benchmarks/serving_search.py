@@ -30,7 +30,6 @@ from gigawatt.serving import (
     PlanPromise,
     Plans,
     Pools,
-    Promise,
     ReplicaKind,
     Replicas,
     Served,
@@ -162,9 +161,9 @@ def w2() -> None:
     day = disaggregated(prefill, decode, mix, rate=rate, handover=Handover(token_bytes=327_680.0, bytes_per_s=8 * 50e9))
     answered = time.process_time()
     one, how = rows[:1], Replicas(token_budget=4096)
-    promise = Promise(ttft_s=1.0, tpot_s=0.05)
+    promise = PlanPromise(ttft_s=1.0, tpot_s=0.05)
     first = promised_rate(table, one, mix.prefill_only(), how, promise)
-    rest = promised_rate(table, one, mix.decode_only(), how, Promise(ttft_s=60.0, tpot_s=0.05))
+    rest = promised_rate(table, one, mix.decode_only(), how, PlanPromise(ttft_s=60.0, tpot_s=0.05))
     fleets = [
         fleet(ReplicaKind.of(8.0, kind.rate), rate, Operation(down_share=0.01, start_up_s=300.0))
         for kind in (first, rest)

@@ -252,15 +252,16 @@ def _best(
     goal: str,
     searched: Mapping[str, Any],
 ) -> ClassPlan:
-    """Return the best plan that keeps the promise with all lengths, where the search looks at a few of them; at most
-    LOOKED_AT are tried.
+    """Return the best plan that keeps the promise with all lengths, where the search looks at a few of them:
+    LOOKED_AT of the best are tried, then as many further down.
     """
     plans = found.found
     assert plans is not None
     score = (plans.usd_per_s if goal == "cost" else plans.watts) / plans.rate
     order = np.argsort(score, kind="stable")
     last = None
-    for i in order[:: max(len(order) // (4 * LOOKED_AT), 1)][:LOOKED_AT]:
+    further = order[LOOKED_AT :: max(len(order) // (4 * LOOKED_AT), 1)][:LOOKED_AT]
+    for i in np.concatenate([order[:LOOKED_AT], further]):
         last = _chosen(section, demand, chip, offers, plans.take(slice(int(i), int(i) + 1)), goal, searched)
         if last.ttft_s[1] <= SLACK * found.promise.ttft_s and last.tpot_s[1] <= SLACK * found.promise.tpot_s:
             return last
