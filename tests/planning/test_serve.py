@@ -358,3 +358,14 @@ def test_pools_apart_serve_as_well():
     assert not run["saturated"]
     assert run["output_tokens_per_s"] == pytest.approx(run["mean_field"]["output_tokens_per_s"], rel=0.05)
     assert found["cost"]["chat"]["value"] == pytest.approx(plan["usd_per_month"])
+
+
+def test_guidance_makes_two_passes_of_every_step():
+    alone, guided = (
+        quick(images=[{**PICTURES, "guidance": guided, "seconds": "60 s"}]).to_dict()["images"][0]["parts"]
+        for guided in (False, True)
+    )
+    denoising = [
+        next(part["value"] for part in tree["children"] if part["label"] == "denoising") for tree in (alone, guided)
+    ]
+    assert denoising[1] > 1.5 * denoising[0]

@@ -199,3 +199,17 @@ def test_an_entry_shows_every_source(catalog):
     assert "989 TFLOP/s" in text
     assert "Epoch AI" in text
     assert "estimate" in text
+
+
+def test_the_page_of_serving_residuals_holds_a_chart_and_a_table_of_every_quantity():
+    from gigawatt.report import serving_residuals_page
+    from gigawatt.validation import validate_serving
+
+    result = validate_serving()
+    curve = result["summary"]["tpot_s"]["distribution"][""]
+    median = result["summary"]["tpot_s"]["median_abs_error_pct"]
+    assert curve[50][0] == pytest.approx(median, rel=0.01)
+    assert [share for _, share in curve] == sorted(share for _, share in curve)
+    page = serving_residuals_page(result)
+    for words in ("errors-tpot_s", "errors-ttft_s", "errors-output_rate", "fitted without the chip", "MLPERF51"):
+        assert words in page

@@ -221,15 +221,25 @@ def validate_serving(
     data: Annotated[
         Path | None, typer.Option("--data", help="A CSV file with the columns of the packaged table.")
     ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the residuals, drawn, as HTML to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict every published serving measurement and print the residuals by group."""
-    from gigawatt.report import print_serving_residuals
+    from gigawatt.report import check_writable, print_serving_residuals, serving_residuals_page, write_atomically
     from gigawatt.validation import validate_serving as run
 
+    if out is not None:
+        check_writable(out)
     with working("predicting"):
         result = run(data)
-    print_json(result) if as_json else print_serving_residuals(result, console())
+    if out is not None:
+        write_atomically(out, serving_residuals_page(result))
+    if as_json:
+        print_json(result)
+        return
+    print_serving_residuals(result, console())
+    if out is not None:
+        typer.echo(f"wrote {out}")
 
 
 @validate_app.command("memory")

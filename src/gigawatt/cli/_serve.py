@@ -33,7 +33,7 @@ def serve(
     """
     from gigawatt.export import write_serving
     from gigawatt.planning import serve_scenario
-    from gigawatt.report import check_writable, print_serving, serving_page, write_atomically
+    from gigawatt.report import check_writable, print_serving, reach_words, serving_page, write_atomically
     from gigawatt.scenario import load_scenario
 
     if out is not None:
@@ -57,17 +57,11 @@ def serve(
     else:
         print_serving(data, console())
         for row in data.get("within", ()):
-            typer.echo(_reach(row))
+            typer.echo(reach_words(row))
         if out is not None:
             typer.echo(f"wrote {out}")
     if not report.feasible:
         raise typer.Exit(EXIT_INFEASIBLE)
-
-
-def _reach(row: dict[str, Any]) -> str:
-    """Return in words what a limit reaches."""
-    people = "" if row["users"] is None else f" of {row['users']:,.0f} users"
-    return f"within the limit ({row['binding']}): {row['accelerators']:,} {row['accelerator']} serve {row['peak_requests_per_s']:,.0f} requests/s at the peak{people} of {row['class']}, {row['watts'] / 1e6:,.3g} MW, ${row['usd_per_month']:,.0f} a month"
 
 
 __all__ = ["serve"]

@@ -6,33 +6,28 @@ scenario -> classes of traffic -> for every chip: search -> fleet by the hour ->
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-import numpy as np
-
-from gigawatt import export
 from gigawatt._version import __version__
-from gigawatt.errors import InfeasibleError, InputError, Problem
-from gigawatt.planning._serve_chips import ServingChip, chip_names, serving_chip
-from gigawatt.planning._serve_fleet import ClassFleet, cost_tree, economics, fleet_of, plan_row, reached
+from gigawatt.errors import InputError, Problem
+from gigawatt.planning._serve_chips import MONTH_S, ServingChip, chip_names, serving_chip
+from gigawatt.planning._serve_fleet import WEIGHED, ClassFleet, cost_tree, economics, fleet_of, plan_row, reached
 from gigawatt.planning._serve_images import ImagePlanRow, image_plans
-from gigawatt.planning._serve_plans import OBJECTIVES, ClassPlan, offers_of, plan_class, words
+from gigawatt.planning._serve_launch import launches
+from gigawatt.planning._serve_night import night_of
+from gigawatt.planning._serve_plans import OBJECTIVES, ClassPlan, offers_of, plan_class
 from gigawatt.planning._serve_run import simulated
 from gigawatt.planning._serve_traffic import Demand, demands
-from gigawatt.planning._train import train_scenario
-from gigawatt.quantity import format_quantity
-from gigawatt.scenario import FleetSection, Scenario, ServingSection
+from gigawatt.scenario import Scenario, ServingSection
 
-MONTH_S, DAY_S = 2_629_800.0, 86_400.0
-# Plans that are tried until the simulation keeps the promise, and the largest margin of one step.
-TRIALS, MOST_LATE, STEP = 5, 2.0, 1.06
+# Plans that are tried until the simulation keeps the promise; least and largest margin of one, and how much a margin that
+# did not do grows.
+TRIALS, LEAST_LATE, MOST_LATE, STEP = 5, 1.03, 2.0, 1.06
 # A share of requests that are cut to the context from which it is said.
 CUT = 1e-3
-# A training job smaller than this is not worth starting for a night.
-SMALLEST_JOB = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +58,7 @@ class ServeReport:
     def best(self, name: str, objective: str) -> ClassFleet | None:
         """Return the fleet of the chip on which a class costs least, or draws least."""
         found = [f for (n, _, o), f in self.fleets.items() if n == name and o == objective]
-        key = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}[objective]
-        return min(found, key=key, default=None)
+        return min(found, key=WEIGHED[objective], default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -115,8 +109,7 @@ class ServeReport:
         if None in fleets or not all(kinds.values()):
             return None
         own = [f for f in fleets if f is not None]
-        key = {"cost": lambda r: r.usd_per_s, "power": lambda r: r.mean_w}[objective]
-        pictures = [min(rows, key=key) for rows in kinds.values()]
+        pictures = [min(rows, key=WEIGHED[objective]) for rows in kinds.values()]
         return {
             "accelerators": sum(f.accelerators for f in own) + sum(r.accelerators for r in pictures),
             "peak_w": sum(f.peak_w for f in own) + sum(r.accelerators * r.watts for r in pictures),
@@ -208,7 +201,7 @@ def serve_scenario(scenario: Scenario, *, simulate: bool = True) -> ServeReport:
         warnings=(*_warnings(section, chips, plans), *(note for each in planned for note in each.notes)),
     )
     best = {d.name: report.best(d.name, section_objective(section)) for d in asked}
-    return replace(report, night=_night(scenario, section, best))
+    return replace(report, night=night_of(scenario, section, best))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +227,6 @@ def _planned(
     """
     margin: tuple[float, float] = (1.0, 1.0)
     notes: list[str] = []
-    key = _KEYS[section_objective(section)]
     for trial in range(TRIALS):
         plans: list[ClassPlan] = []
         front: list[dict[str, Any]] = []
@@ -246,12 +238,13 @@ def _planned(
         chosen = [f for (_, _, objective), f in fleets.items() if objective == section_objective(section)]
         if not simulate or not chosen:
             return _Planned(plans=plans, fleets=fleets, front=front, run=None, notes=notes)
-        best = min(chosen, key=key)
+        best = min(chosen, key=WEIGHED[section_objective(section)])
         run = simulated(section, best.plan)
         late = _late(best.plan, run)
         if late == (1.0, 1.0) or trial == TRIALS - 1:
             break
-        margin = tuple(max(m * (STEP if x > 1.0 else 1.0), x) for m, x in zip(margin, late, strict=True))  # type: ignore[assignment]
+        grown = (margin[0] * STEP if late[0] > 1.0 else margin[0], margin[1] * STEP if late[1] > 1.0 else margin[1])
+        margin = (max(grown[0], late[0]), max(grown[1], late[1]))
         notes = [
             f"{demand.name}: planned with a margin, since the simulation of the first plan was later than its mean field: TTFT {margin[0]:.2f}, TPOT {margin[1]:.2f} times"
         ]
@@ -273,14 +266,11 @@ def _swapped(
             if not found:
                 kept.append(plan)
                 continue
-            best = min(found, key=_KEYS[plan.objective])
+            best = min(found, key=WEIGHED[plan.objective])
             chosen = replace(best, plan=replace(best.plan, objective=plan.objective))
             fleets[demand.name, chip, plan.objective] = chosen
             kept.append(chosen.plan)
     return kept, fleets
-
-
-_KEYS: Mapping[str, Callable[[ClassFleet], float]] = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}
 
 
 def _late(plan: ClassPlan, run: Mapping[str, Any]) -> tuple[float, float]:
@@ -291,7 +281,7 @@ def _late(plan: ClassPlan, run: Mapping[str, Any]) -> tuple[float, float]:
     for name, closed in (("ttft", plan.ttft_s[1]), ("tpot", plan.tpot_s[1])):
         kept, found = run["kept"][name], run[f"{name}_s"]["at_percentile"]
         broken = kept is not None and (run["saturated"] or kept < promise.percentile)
-        late.append(min(max(1.01 * found / closed, 1.03), MOST_LATE) if broken and found else 1.0)
+        late.append(min(max(found / closed, LEAST_LATE), MOST_LATE) if broken and found else 1.0)
     return late[0], late[1]
 
 
@@ -321,117 +311,6 @@ def _one_front(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         highest = max(highest, row["tokens_per_s_per_accelerator"])
         marked.append({**row, "front": front})
     return marked
-
-
-def _night(scenario: Scenario, section: ServingSection, best: Mapping[str, ClassFleet | None]) -> dict[str, Any] | None:
-    """Return what the hours that traffic leaves free are worth: one job of fixed size that runs whenever so many
-    accelerators are free.
-    """
-    fleets = [fleet for fleet in best.values() if fleet is not None]
-    kind = section.night or "none"
-    if kind == "none" or not fleets:
-        return None
-    fleet = max(fleets, key=lambda f: f.freed().sum())
-    freed = fleet.freed()
-    sizes = np.unique(freed[freed >= SMALLEST_JOB])
-    per_day = float(freed.sum()) / (len(freed) / 24.0)
-    found: dict[str, Any] = {
-        "accelerator_hours_per_day": per_day,
-        "share_of_fleet": per_day / (24.0 * fleet.accelerators),
-        "accelerators_at_trough": max(hour["freed_accelerators"] for hour in fleet.day()),
-        "tokens_per_day": None,
-        "days_for_tokens": None,
-    }
-    if not len(sizes):
-        return found | {"sentence": "Traffic leaves no hour with enough free accelerators for a job."}
-    worth = [size * float((freed >= size).mean()) for size in sizes]
-    size = int(sizes[int(np.argmax(worth))]) // 8 * 8
-    share = float((freed >= size).mean())
-    chip = fleet.plan.chip.name
-    if kind == "batch":
-        return found | {
-            "sentence": f"{size:,} {chip} are free for {24 * share:.1f} hours of a day: {per_day:,.0f} accelerator-hours for batch work."
-        }
-    alone = replace(
-        scenario, fleet=FleetSection.model_construct(accelerator=chip, count=size, accelerators=None), serving=None
-    )
-    try:
-        step = train_scenario(alone)
-    except (InputError, InfeasibleError) as error:
-        return found | {
-            "sentence": f"{size:,} {chip} are free for {24 * share:.1f} hours of a day, but no job runs on them: {error}"
-        }
-    rate = step.job.tokens_per_step / step.result.step_s
-    per_day_tokens = rate * share * DAY_S
-    tokens = step.inputs.value("training.tokens")
-    return found | {
-        "tokens_per_day": per_day_tokens,
-        "days_for_tokens": tokens / per_day_tokens,
-        "sentence": f"A job of {size:,} {chip} runs {24 * share:.1f} hours of a day: {per_day_tokens:.3g} tokens a day at {format_quantity(step.result.step_s, 's')} a step, {tokens / per_day_tokens:,.0f} days for {tokens:.3g} tokens; starts, stops and checkpoints not counted.",
-    }
-
-
-ENGINES = {"vllm": "vllm", "sglang": "sglang", "tensorrt_llm": "tensorrt-llm"}
-
-
-def launches(section: ServingSection, plan: ClassPlan) -> list[dict[str, Any]]:
-    """Return the commands that start one unit of a plan on the engine of the scenario, or on each that can."""
-    names = [ENGINES[section.engine]] if section.engine in ENGINES else ["vllm", "sglang"]
-    return [_launch(section, plan, engine) for engine in names]
-
-
-def _launch(section: ServingSection, plan: ClassPlan, engine: str) -> dict[str, Any]:
-    unit = plan.unit
-    assert unit is not None
-    row = {"class": plan.demand.name, "engine": engine, "command": "", "files": {}, "notes": []}
-    try:
-        whole = _instance(section, plan, plan.offer, plan.row, float(unit.token_budget[0]))
-        first = None
-        if plan.disaggregated:
-            first = _instance(
-                section, plan, plan.prefill_offer, int(unit.prefill_row[0]), float(unit.prefill_budget[0])
-            )
-        deployment = export.Deployment(
-            launch=whole,
-            instances=plan.replicas,
-            prefill=first,
-            prefill_instances=plan.prefill_replicas,
-            hosts={name: name for name in _roles(plan)},
-        )
-        files = export.serving_files(engine, deployment)
-        notes = list(export.serving_limits(engine, deployment))
-    except InputError as error:
-        return {**row, "notes": [f"{engine} does not start {words(plan.offer, plan.row)}: {error}"]}
-    return {**row, "command": "\n".join(files.values()), "files": dict(files), "notes": notes}
-
-
-def _roles(plan: ClassPlan) -> list[str]:
-    """Return the hosts of a unit, each named after its role."""
-    if not plan.disaggregated:
-        return ["server"] if plan.replicas == 1 else ["router", *(f"server-{i}" for i in range(plan.replicas))]
-    pools = (("prefill", plan.prefill_replicas), ("decode", plan.replicas))
-    return ["router", *(f"{kind}-{i}" for kind, count in pools for i in range(count))]
-
-
-def _instance(section: ServingSection, plan: ClassPlan, offer: Any, row: int, budget: float) -> export.ServingLaunch:
-    layouts = offer.layouts
-    drafts = section.draft_tokens
-    servers = plan.chip.accelerator.server_chips or 8
-    return export.ServingLaunch(
-        model=plan.chip.inputs.model.name.replace(" ", "-"),
-        tensor_parallel=int(layouts.tensor_parallel[row]),
-        pipeline_parallel=int(layouts.pipeline_parallel[row]),
-        expert_parallel=int(layouts.expert_parallel[row]),
-        attention_data_parallel=int(layouts.attention_data_parallel[row]),
-        precision={"fp4": "nvfp4"}.get(offer.precision, offer.precision),
-        kv_precision="fp8" if (section.kv_precision or offer.precision) in ("fp8", "fp4") else "bf16",
-        max_sequences=None if section.max_sequences is None else int(section.max_sequences),
-        token_budget=int(budget),
-        prefix_cache=section.prefix_cache is not False,
-        speculation=export.Speculation(method="mtp", draft_tokens=int(drafts)) if drafts else None,
-        host_offload_bytes=int(section.offload.host) if section.offload and section.offload.host else 0,
-        accelerators_per_server=servers,
-    )
 
 
 def _warnings(section: ServingSection, chips: tuple[ServingChip, ...], plans: list[ClassPlan]) -> tuple[str, ...]:

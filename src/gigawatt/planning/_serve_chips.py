@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from gigawatt import finance, power
 from gigawatt.catalog import Accelerator
 from gigawatt.errors import InputError, Problem
-from gigawatt.evidence import Sourced
 from gigawatt.hardware import Chip, Fabric, fabric_of
 from gigawatt.planning._couple import priced, priced_fleet
 from gigawatt.planning._inputs import Inputs, resolve
 from gigawatt.scenario import FleetSection, Scenario
 
 Array = NDArray[np.float64]
-HOUR = 3600.0
+HOUR_S, DAY_S, MONTH_S = 3600.0, 86_400.0, 2_629_800.0
 # The size of fleet whose network is priced; the share of the network in an accelerator-hour hardly depends on it.
 PRICED_FLEET = 8_192
 
@@ -57,14 +56,6 @@ class ServingChip:
         """Return what an accelerator costs for each second at a power of the site, USD/s."""
         return np.asarray(self.fixed_usd_per_s + np.asarray(site_w) * self.usd_per_joule)
 
-    @property
-    def assumptions(self) -> dict[str, Sourced]:
-        """The sourced numbers behind price and power, by path."""
-        used = ("price_usd", "tdp_w")
-        found = {f"accelerator.{self.name}.{field}": f"accelerator.{self.name}.{field}" for field in used}
-        found |= {path: path for path in (*finance.ASSUMPTIONS, "site.pue", "site.electricity_price")}
-        return {path: self.inputs.assumptions[path] for path in found if self.inputs.has(path)}
-
 
 def serving_chip(scenario: Scenario, name: str, path: str = "serving.accelerators") -> ServingChip:
     """Return the cost and power of a kind of accelerator at the site of a scenario.
@@ -99,7 +90,7 @@ def serving_chip(scenario: Scenario, name: str, path: str = "serving.accelerator
         it_peak_w=limits.it_peak_w * count,
         energy_j=0.0,
         energy_usd_per_joule=0.0,
-        run_s=HOUR,
+        run_s=HOUR_S,
         accelerators_used=count,
         goodput=1.0,
         tokens=1.0,
@@ -114,7 +105,7 @@ def serving_chip(scenario: Scenario, name: str, path: str = "serving.accelerator
         accelerator=inputs.groups[0].accelerator,
         chip=inputs.chip,
         power=power.chip_power(chip_name, limit_w),
-        fixed_usd_per_s=hour.run_cost.value / count / HOUR,
+        fixed_usd_per_s=hour.run_cost.value / count / HOUR_S,
         usd_per_joule=inputs.value("site.electricity_price"),
         around_w=around,
         other_share=values["other_it_fraction"],

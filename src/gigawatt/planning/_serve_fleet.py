@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gigawatt import finance, serving
 from gigawatt.evidence import Breakdown
+from gigawatt.planning._serve_chips import HOUR_S, MONTH_S
 from gigawatt.planning._serve_plans import ClassPlan, words
 from gigawatt.planning._serve_run import service_facts
 from gigawatt.scenario import PricesItem, ServingSection
 
 Array = NDArray[np.float64]
-HOUR_S, DAY_S, MONTH_S = 3600.0, 86_400.0, 2_629_800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,19 @@ class ClassFleet:
     def freed(self) -> Array:
         """Return the accelerators that are not needed, by hour of the first week, (H,)."""
         return np.asarray((self.total - self.units) * float(self.plan.accelerators_per_unit), dtype=np.float64)
+
+
+class _Weighed(Protocol):
+    """What plans are weighed by: a fleet of a class, or of images."""
+
+    @property
+    def usd_per_s(self) -> float: ...
+    @property
+    def mean_w(self) -> float: ...
+
+
+# What is to be least under an objective.
+WEIGHED: Mapping[str, Callable[[_Weighed], float]] = {"cost": lambda f: f.usd_per_s, "power": lambda f: f.mean_w}
 
 
 def fleet_of(section: ServingSection, plan: ClassPlan, growth: float = 1.0) -> ClassFleet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -14,11 +14,10 @@ from gigawatt import serving
 from gigawatt.errors import InputError, Problem
 from gigawatt.evidence import Breakdown
 from gigawatt.model import PRECISIONS
-from gigawatt.planning._serve_chips import ServingChip
+from gigawatt.planning._serve_chips import DAY_S, MONTH_S, ServingChip
 from gigawatt.scenario import ImageItem, Scenario
 
 Array = NDArray[np.float64]
-DAY_S, MONTH_S = 86_400.0, 2_629_800.0
 # Degrees and batches that are tried; the promise decides between latency and throughput.
 BATCHES, CONTEXTS = (1, 2, 4, 8), (1, 2, 4, 8)
 # A picture that nobody promised is ready within this many times its own work.
@@ -120,6 +119,8 @@ def image_plans(scenario: Scenario, index: int, item: ImageItem, chips: tuple[Se
                 nearest=known.nearest,
             )
         ) from None
+    if item.guidance is not None:  # two passes a step with classifier-free guidance (docs/serving.md)
+        model = replace(model, passes=2 if item.guidance else 1)
     rates = _rates(item)
     return [_plan(item, chip, model, float(rates.max()), float(rates.mean())) for chip in chips]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gigawatt import serving
 from gigawatt.errors import InputError, Problem
 from gigawatt.model import PRECISIONS, Transformer, kv_cache_bytes_per_token
-from gigawatt.planning._serve_chips import HOUR, ServingChip
+from gigawatt.planning._serve_chips import HOUR_S, ServingChip
 from gigawatt.planning._serve_traffic import Demand, burstiness
 from gigawatt.scenario import LayoutItem, Scenario, ServingSection
 
@@ -171,7 +171,7 @@ def offers_of(
                 precision=name,
                 table=serving.step_table(served, layouts),
                 layouts=layouts,
-                usd_per_hour=typical * HOUR,
+                usd_per_hour=typical * HOUR_S,
                 watts=chip.site_watts,
                 out_bytes_per_s=out.best if out is not None else math.inf,
                 token_bytes=kv_cache_bytes_per_token(model, cache),

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gigawatt import serving
 from gigawatt.errors import InputError, Problem
+from gigawatt.planning._serve_chips import DAY_S
 from gigawatt.scenario import LengthItem, Scenario, ServingSection, TrafficItem
 
 Array = NDArray[np.float64]
-HOUR_S, DAY_S = 3600.0, 86_400.0
 # Requests that stand for a class in closed forms, and the longest time that they are drawn from.
 SAMPLE, LONGEST_S = 20_000, 7 * DAY_S
 # Tokens of a block of text that is known to be shared.

@@ -24,6 +24,8 @@ from gigawatt.report._power_page import power_page
 from gigawatt.report._schema import plan_schema
 from gigawatt.report._serving import print_serving
 from gigawatt.report._serving_page import serving_page
+from gigawatt.report._serving_residuals import serving_residuals_page
+from gigawatt.report._serving_words import reach_words
 from gigawatt.report._supply import print_supply
 from gigawatt.report._tables import (
     print_cases,
@@ -82,8 +84,10 @@ __all__ = [
     "print_serving_residuals",
     "print_supply",
     "print_train",
+    "reach_words",
     "rows_to_csv",
     "serving_page",
+    "serving_residuals_page",
     "shares_chart",
     "strategy_words",
     "timeline_chart",

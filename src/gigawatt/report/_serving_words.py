@@ -177,3 +177,13 @@ def _kept_rows(report: Mapping[str, Any], traffic: Mapping[str, Any], lead_in: s
     shares = " and ".join(share(value) for value in kept.values())
     words = f"{shares}; of simulated requests keep {' and '.join(kept)}, asked: {promise_words(traffic['promise'])}"
     return [(f"{lead_in}promise kept by", words)]
+
+
+def reach_words(row: Mapping[str, Any]) -> str:
+    """Return in words what a limit of power or money reaches (a row of `ServeReport.within`)."""
+    people = "" if row["users"] is None else f" of {whole(row['users'])} users"
+    return (
+        f"within the limit ({row['binding']}): {whole(row['accelerators'])} {row['accelerator']} serve "
+        f"{whole(row['peak_requests_per_s'])} requests/s at the peak{people} of {row['class']}, "
+        f"{format_quantity(row['watts'], 'W')}, {format_quantity(row['usd_per_month'], 'USD')} a month"
+    )

@@ -190,24 +190,35 @@ def print_serving_residuals(result: Mapping[str, Any], console: Console) -> None
         )
 
 
-def _serving_table(title: str, figures: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
-    table.add_column("group", no_wrap=True)
+def residual_cells(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows by group of the residuals of one quantity, in words."""
     kinds = [kind for kind in ("without_chip", "without_model", "baseline") if kind in figures]
-    for heading in ("rows", "median", "90th\npct", "bias", *(kind.replace("_", "\n") for kind in kinds), "rank"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ["group", "rows", "median", "90th\npct", "bias", *(kind.replace("_", "\n") for kind in kinds), "rank"]
+    rows = []
     for name, group in [*figures["by_group"].items(), ("all", figures)]:
         others = [figures[kind] if name == "all" else figures[kind]["by_group"].get(name) for kind in kinds]
         rank = figures["rank_by_group"].get(name)
-        table.add_row(
-            name,
-            str(group["n"]),
-            _percent(group["median_abs_error_pct"]),
-            _percent(group["p90_abs_error_pct"]),
-            _signed(group["bias_pct"]),
-            *(_median(other) for other in others),
-            "-" if rank is None else f"{rank:.3f}",
+        rows.append(
+            [
+                name,
+                str(group["n"]),
+                _percent(group["median_abs_error_pct"]),
+                _percent(group["p90_abs_error_pct"]),
+                _signed(group["bias_pct"]),
+                *(_median(other) for other in others),
+                "-" if rank is None else f"{rank:.3f}",
+            ]
         )
+    return headings, rows
+
+
+def _serving_table(title: str, figures: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
+    headings, rows = residual_cells(figures)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "group" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -154,20 +154,9 @@ def fit_training(data: Path | None = None, rounds: int = 6, report: Callable[[st
         without = x + solve_linear(base, slope, x, fit.start, sigma, np.where(inside, 0.0, fit.weights), reach=3.0)
         for index in np.flatnonzero(inside):
             left_out[index] = fit.residual(int(index), without)
-    spread = _spread(base, slope, sigma)
+    spread = constant_spread(base, slope, sigma)
     return {
-        "parameters": [
-            {
-                "keys": list(p.keys),
-                "constant": p.constant,
-                "low": p.value(float(at - wide)),
-                "value": p.value(float(at)),
-                "high": p.value(float(at + wide)),
-                "prior": p.prior,
-                "sigma": p.sigma,
-            }
-            for p, at, wide in zip(fit.free, x, spread, strict=True)
-        ],
+        "parameters": fitted_constants(fit.free, x, spread),
         "rows": [
             {"id": item.row["id"], "group": item.row["group"], "ratio": float(np.exp(a)), "left_out": float(np.exp(b))}
             for item, a, b in zip(fit.rows, base, left_out, strict=True)
@@ -175,7 +164,23 @@ def fit_training(data: Path | None = None, rounds: int = 6, report: Callable[[st
     }
 
 
-def _spread(base: Array, slope: Array, sigma: Array) -> Array:
+def fitted_constants(free: Sequence[Parameter], x: Array, spread: Array) -> list[dict[str, Any]]:
+    """Return the fitted constants as plain data: keys, prior, and the value at `x` within its standard error."""
+    return [
+        {
+            "keys": list(p.keys),
+            "constant": p.constant,
+            "low": p.value(float(at - wide)),
+            "value": p.value(float(at)),
+            "high": p.value(float(at + wide)),
+            "prior": p.prior,
+            "sigma": p.sigma,
+        }
+        for p, at, wide in zip(free, x, spread, strict=True)
+    ]
+
+
+def constant_spread(base: Array, slope: Array, sigma: Array) -> Array:
     """Return the standard error of every constant (Laplace), with the robust spread of the residuals."""
     noise = max(float(np.median(np.abs(base))) / 0.6745, 1e-3)
     information = slope.T @ slope / noise**2 + np.diag(1.0 / sigma**2)

@@ -14,7 +14,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -107,10 +107,10 @@ class Reading:
 PUBLISHED, HELD_OUT = "training_published.csv", "training_held_out.csv"
 
 
-def read_rows(path: Path | None, packaged: str = PUBLISHED) -> list[dict[str, str]]:
-    """Return the rows of a table with the packaged columns; without a path those of a packaged one: PUBLISHED, which
-    the constants are fitted to, or HELD_OUT, from sources that no fit ever saw. Raises InputError naming missing
-    columns, short rows and an empty file.
+def read_rows(path: Path | None, packaged: str = PUBLISHED, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
+    """Return the rows of a table with `columns`; without a path those of a packaged one: PUBLISHED, which the constants
+    are fitted to, or HELD_OUT, from sources that no fit ever saw. Raises InputError naming missing columns, short rows
+    and an empty file.
     """
     if path is None:
         text = files("gigawatt.validation").joinpath("data", packaged).read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def read_rows(path: Path | None, packaged: str = PUBLISHED) -> list[dict[str, st
         text, name = read_text(path), str(path)
     reader = csv.DictReader(io.StringIO(text))
     present = reader.fieldnames or []
-    missing = [column for column in COLUMNS if column not in present]
+    missing = [column for column in columns if column not in present]
     if missing:
         near = nearest_name(missing[0], list(present)) if present else ""
         raise InputError(

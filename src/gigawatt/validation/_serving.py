@@ -75,6 +75,10 @@ def validate_serving(data: Path | None = None) -> dict[str, Any]:
             "inside_80": _inside(mine, "interval_80"),
             "inside_90": _inside(mine, "interval_90"),
             "rank_by_group": _ranks_by_group(mine),
+            "distribution": {
+                kind: _distribution(mine, f"{kind}_ratio" if kind else "ratio")
+                for kind in ("", "without_chip", "without_model", "baseline")
+            },
         }
         if known:
             summary[quantity] |= {
@@ -88,6 +92,15 @@ def validate_serving(data: Path | None = None) -> dict[str, Any]:
     summary["predicted"] = sum(reason is None for reason in ids.values())
     public = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
     return {"rows": public, "summary": summary}
+
+
+def _distribution(rows: Sequence[Mapping[str, Any]], key: str) -> list[list[float]]:
+    """Return (absolute error in %, share of the rows with at most that) at a hundred shares; empty without ratios."""
+    errors = [abs(row[key] - 1.0) for row in rows if row.get(key) is not None]
+    if not errors:
+        return []
+    shares = np.linspace(0.0, 1.0, 101)
+    return [[100.0 * float(e), float(share)] for e, share in zip(np.quantile(errors, shares), shares, strict=True)]
 
 
 def _by(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gigawatt.model import Attention
 from gigawatt.report import write_atomically
 from gigawatt.serving import EngineConstants, engine_constants
-from gigawatt.validation._fit import ROBUST, solve_linear
+from gigawatt.validation._fit import ROBUST, constant_spread, fitted_constants, solve_linear
 from gigawatt.validation._parameters import Parameter
 from gigawatt.validation._rows import UnreadableRowError
 from gigawatt.validation._serving import measured, serving_parameters
@@ -177,20 +177,9 @@ def fit_serving(data: Path | None = None, rounds: int = 6, report: Callable[[str
         keys = [str(getattr(fit.cases[p.case], name).name) for p in fit.points]
         left[name] = _left_out(fit, x, base, slope, sigma, keys)
         report(f"without the {name}: {_medians(fit, left[name])}")
-    spread = _spread(base, slope, sigma)
+    spread = constant_spread(base, slope, sigma)
     return {
-        "parameters": [
-            {
-                "keys": list(p.keys),
-                "constant": p.constant,
-                "low": p.value(float(at - wide)),
-                "value": p.value(float(at)),
-                "high": p.value(float(at + wide)),
-                "prior": p.prior,
-                "sigma": p.sigma,
-            }
-            for p, at, wide in zip(fit.free, x, spread, strict=True)
-        ],
+        "parameters": fitted_constants(fit.free, x, spread),
         "rows": [
             {
                 "id": fit.cases[p.case].id,
@@ -228,12 +217,6 @@ def _medians(fit: ServingFit, base: Array) -> str:
         if len(errors):
             parts.append(f"{quantity} {np.median(errors):.1%} (90th percentile {np.percentile(errors, 90):.0%})")
     return ", ".join(parts)
-
-
-def _spread(base: Array, slope: Array, sigma: Array) -> Array:
-    """Return the standard error of every constant (Laplace), with the robust spread of the residuals."""
-    noise = max(float(np.median(np.abs(base))) / 0.6745, 1e-3)
-    return np.asarray(np.sqrt(np.diag(np.linalg.inv(slope.T @ slope / noise**2 + np.diag(1.0 / sigma**2)))))
 
 
 def serving_intervals(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

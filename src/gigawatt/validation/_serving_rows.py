@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Literal
 
 from gigawatt.catalog import Accelerator, accelerator_from_spec, load_catalog
-from gigawatt.documents import read_text
-from gigawatt.errors import InputError, Problem, nearest_name
+from gigawatt.errors import InputError
 from gigawatt.hardware import Chip, Fabric, chip_of, fabric_of
 from gigawatt.model import Transformer
 from gigawatt.serving import SERVING_PRECISIONS, ServingPrecision, served_model, transformer_of_text
 from gigawatt.validation._rows import UnreadableRowError
+from gigawatt.validation._rows import read_rows as read_table
 
 PUBLISHED = "inference_published.csv"
 COLUMNS = (
@@ -106,33 +106,10 @@ class Case:
 
 
 def read_rows(path: Path | None) -> list[dict[str, str]]:
-    """Return the rows of a table with the packaged columns (the packaged one without a path). Raises InputError naming
-    missing columns, short rows and an empty file.
+    """Return the rows of a table with the packaged columns (the packaged one without a path). Raises InputError as the
+    reader of the training table.
     """
-    if path is None:
-        text, name = _packaged(PUBLISHED), PUBLISHED
-    else:
-        text, name = read_text(path), str(path)
-    reader = csv.DictReader(io.StringIO(text))
-    present = reader.fieldnames or []
-    missing = [column for column in COLUMNS if column not in present]
-    if missing:
-        near = nearest_name(missing[0], list(present)) if present else ""
-        raise InputError(
-            Problem(message=f"columns are missing: {', '.join(missing)}", location=f"{name}:1", nearest=near)
-        )
-    rows = []
-    for row in reader:
-        if None in row.values() or None in row:
-            raise InputError(
-                Problem(
-                    message="this row has another number of cells than the header", location=f"{name}:{reader.line_num}"
-                )
-            )
-        rows.append({**row, "place": f"{name}:{reader.line_num}"})
-    if not rows:
-        raise InputError(Problem(message="the table has no rows", location=name))
-    return rows
+    return read_table(path, PUBLISHED, COLUMNS)
 
 
 def _packaged(name: str) -> str:
